@@ -1,0 +1,11 @@
+module github.com/parley-dsr/parley/internal
+
+go 1.26.0
+
+require (
+	github.com/parley-dsr/parley/pkg/events v0.0.0
+)
+
+replace (
+	github.com/parley-dsr/parley/pkg/events => ../pkg/events
+)
