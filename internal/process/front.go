@@ -1,0 +1,86 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+// answerWithin is how long requests in flight may take once the process stops.
+const answerWithin = 10 * time.Second
+
+// Limits of the listener. A request and its answer are small; a client that
+// trickles holds nothing for long.
+const (
+	readHeaderWithin = 10 * time.Second
+	readWithin       = 60 * time.Second
+	writeWithin      = 90 * time.Second
+	idleAtMost       = 2 * time.Minute
+	headersAtMost    = 64 << 10
+)
+
+// Listen is a Front of its own: it listens on addr (host:port) when it is asked
+// to serve.
+func Listen(addr string, logger *slog.Logger) Front { return &listener{addr: addr, logger: logger} }
+
+type listener struct {
+	addr   string
+	logger *slog.Logger
+}
+
+// Serve implements Front. When ctx ends it takes no more connections and gives
+// the requests in flight ten seconds.
+func (l *listener) Serve(ctx context.Context, service string, h http.Handler) error {
+	if l.addr == "" {
+		return NotSet("PARLEY_HTTP_ADDR", "an address to listen on, such as 127.0.0.1:8080")
+	}
+	socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.addr)
+	if err != nil {
+		return explainListen(l.addr, err)
+	}
+	l.logger.Info("listening", "addr", socket.Addr().String(), "service", service)
+	return serve(ctx, socket, h, l.logger)
+}
+
+func explainListen(addr string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("cannot listen on %s: the address is already in use; PARLEY_HTTP_ADDR sets another one", addr)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("cannot listen on %s: not permitted; PARLEY_HTTP_ADDR sets another address", addr)
+	default:
+		return fmt.Errorf("cannot listen on %s (PARLEY_HTTP_ADDR): %w", addr, err)
+	}
+}
+
+func serve(ctx context.Context, socket net.Listener, h http.Handler, logger *slog.Logger) error {
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readHeaderWithin,
+		ReadTimeout:       readWithin,
+		WriteTimeout:      writeWithin,
+		IdleTimeout:       idleAtMost,
+		MaxHeaderBytes:    headersAtMost,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(socket) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("listening on %s: %w", socket.Addr(), err)
+	case <-ctx.Done():
+	}
+	answering, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
+	defer cancel()
+	if err := server.Shutdown(answering); err != nil {
+		logger.Warn("requests in flight were cut off", "after", answerWithin)
+		_ = server.Close() // the second time, it only returns what Shutdown told
+	}
+	<-served
+	return nil
+}

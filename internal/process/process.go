@@ -1,0 +1,69 @@
+// Package process is what every binary of Parley does the same way, from the
+// first line of main to the last: it reads the settings, writes the log,
+// connects to NATS, listens, says whether it is healthy and ready, and stops.
+//
+// It promises four things. Bad settings end the process with one line that
+// names the variable and what it takes, and no line ever repeats the value.
+// A missing neighbour ends nothing: the connection to NATS is tried for ever,
+// and what a service waits for stands in /ready. A signal ends the process
+// within twenty seconds, whatever the service does. And nothing is global: the
+// logger, the registry, the clock and the connection are handed down in Deps,
+// since four services share one process in parley serve.
+//
+// It tolerates a NATS server that is absent, restarts or refuses the login for
+// a while. It does not tolerate one that is older than the features that the
+// services need; that is an error, told in one line.
+package process
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Deps is what a service is given beside its settings. A service uses these
+// and makes none of its own.
+type Deps struct {
+	NATS     *nats.Conn
+	Logger   *slog.Logger
+	Registry *prometheus.Registry
+	Clock    func() time.Time
+	Front    Front
+	Version  string
+}
+
+// Front is where a service shows its HTTP handler: its own address (Listen),
+// or one origin that several services share. Serve returns when ctx has ended
+// and the requests in flight are answered, or with the error that kept it from
+// listening.
+type Front interface {
+	Serve(ctx context.Context, service string, h http.Handler) error
+}
+
+// NewDeps makes the dependencies of one service in a process of its own: a log
+// on standard error, a fresh registry, a connection that is still being made,
+// and a listener on PARLEY_HTTP_ADDR. The returned function closes the
+// connection after what was published has been flushed; call it when the
+// service has ended.
+func NewDeps(ctx context.Context, service string, s Settings) (Deps, func(), error) {
+	logger := NewLogger(os.Stderr, s, service)
+	version := Version()
+	nc, err := Connect(ctx, s, service, logger)
+	if err != nil {
+		return Deps{}, nil, err
+	}
+	deps := Deps{
+		NATS:     nc,
+		Logger:   logger,
+		Registry: NewRegistry(version),
+		Clock:    time.Now,
+		Front:    Listen(s.HTTPAddr, logger),
+		Version:  version,
+	}
+	return deps, func() { closeNATS(nc) }, nil
+}
