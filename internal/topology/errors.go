@@ -1,0 +1,18 @@
+package topology
+
+import "errors"
+
+var (
+	// ErrNotFound is returned for a key that does not exist, was removed or
+	// has expired.
+	ErrNotFound = errors.New("topology: no such key")
+	// ErrConflict is returned where the key has another revision than the one
+	// that was expected.
+	ErrConflict = errors.New("topology: the key was changed by another writer")
+	// ErrExpired is returned for a time to live that is over already.
+	ErrExpired = errors.New("topology: the time to live is over")
+	// ErrKey is returned for a key that cannot stand in a subject.
+	ErrKey = errors.New("topology: bad key")
+	// ErrServer is returned for a NATS server that is too old.
+	ErrServer = errors.New("topology: the NATS server is too old")
+)
