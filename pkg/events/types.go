@@ -16,6 +16,12 @@ const (
 	RequestCompleted              = "dev.parley.request.completed.v1"
 	RequestAwaitingPreApproval    = "dev.parley.request.awaiting_pre_approval.v1"
 	RequestPreApprovalNotEligible = "dev.parley.request.pre_approval_not_eligible.v1"
+	// RequestPending: the request waits for a person although it did not at
+	// first; the reason says why.
+	RequestPending = "dev.parley.request.pending.v1"
+	// RequestDeleted: the request was deleted softly; nothing is called for it
+	// any more.
+	RequestDeleted = "dev.parley.request.deleted.v1"
 
 	WebhookRequested   = "dev.parley.webhook.requested.v1"
 	WebhookAttempted   = "dev.parley.webhook.attempted.v1"
@@ -49,4 +55,6 @@ const (
 	SourceOrchestrator = "/parley/orchestrator"
 	SourceDispatcher   = "/parley/dispatcher"
 	SourceCallback     = "/parley/callback"
+	// SourceExecutor is the source of what Execute publishes.
+	SourceExecutor = "/parley/executor"
 )
