@@ -1,0 +1,209 @@
+// Package egress is the one way out: every call to a receiver or to a token
+// endpoint is made by its Client.
+//
+// A receiver's URL is somebody's configuration, so the client trusts nothing
+// that it leads to. It dials public addresses only, unless a network is
+// allowed, and checks the address after the name was resolved; it speaks TLS
+// 1.2 or newer, unless plain http is allowed; it follows no redirect, which
+// would lead to an address, and send credentials to a host, that nobody
+// configured; it ignores the proxy variables of the environment. One deadline
+// spans connecting, the headers and the body, and no more than MaxAnswer of
+// the decompressed body is read: a receiver that answers slowly or without end
+// costs one attempt.
+package egress
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+const (
+	// MaxAnswer is how much of an answer is read, in bytes after
+	// decompression.
+	MaxAnswer = 1 << 20
+
+	// A body that nobody wants is read if it says that it is no longer than
+	// this, so that its connection can be used again.
+	drained = 16 << 10
+)
+
+// Rules say what may be called.
+type Rules struct {
+	// AllowNetworks may be dialled although they are not public.
+	AllowNetworks []netip.Prefix
+	// AllowHTTP permits URLs without TLS.
+	AllowHTTP bool
+	// Roots are trusted beside the system's; nil adds none.
+	Roots *x509.CertPool
+	// Timeout of one call: connect, headers and body together.
+	Timeout time.Duration
+	// PerHost is how many idle connections to a host are kept.
+	PerHost int
+}
+
+// Client calls receivers. It is safe for concurrent use.
+type Client struct {
+	rules     Rules
+	transport *http.Transport
+}
+
+// New gives a client that keeps to the rules.
+func New(rules Rules) *Client {
+	dialer := &net.Dialer{Control: control(rules.AllowNetworks), KeepAlive: 30 * time.Second}
+	return &Client{
+		rules: rules,
+		transport: &http.Transport{
+			Proxy:                  nil,
+			DialContext:            dialer.DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: rules.Roots},
+			ForceAttemptHTTP2:      true,
+			MaxIdleConns:           1024,
+			MaxIdleConnsPerHost:    max(rules.PerHost, 2),
+			IdleConnTimeout:        90 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+		},
+	}
+}
+
+// Close ends the connections that are idle.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// Request is one POST.
+type Request struct {
+	URL    string
+	Header http.Header
+	Body   []byte
+	// WantAnswer says that the body of an answer matters; otherwise a body of
+	// whatever length or form is left unread.
+	WantAnswer bool
+}
+
+// Answer is what came back: any status, also a redirect.
+type Answer struct {
+	Status int
+	Header http.Header
+	// Body is nil unless it was wanted and the status is a success.
+	Body []byte
+}
+
+// Post makes the call. The answer has the status where the error came after
+// the headers. Outcome tells what an error means.
+func (c *Client) Post(ctx context.Context, r Request) (Answer, error) {
+	if err := c.Check(r.URL); err != nil {
+		return Answer{}, err
+	}
+	if err := checkHeader(r.Header); err != nil {
+		return Answer{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.rules.Timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
+	if err != nil {
+		return Answer{}, ErrURL // the error of the parser repeats the URL, which may have secrets
+	}
+	request.Header = r.Header.Clone()
+	if host := request.Header.Get("Host"); host != "" {
+		request.Host = host
+		request.Header.Del("Host")
+	}
+	// RoundTrip rather than a http.Client: it neither follows redirects nor
+	// keeps cookies.
+	response, err := c.transport.RoundTrip(request)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer := Answer{Status: response.StatusCode, Header: response.Header}
+	if !r.WantAnswer || answer.Status < 200 || answer.Status >= 300 {
+		if n := response.ContentLength; n >= 0 && n <= drained {
+			_, _ = io.Copy(io.Discard, response.Body)
+		}
+		return answer, nil
+	}
+	answer.Body, err = readBody(response.Body)
+	return answer, err
+}
+
+// Check says whether a URL may be called, as far as the URL alone tells.
+func (c *Client) Check(raw string) error {
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" {
+		return ErrURL
+	}
+	switch strings.ToLower(u.Scheme) {
+	case "https":
+		return nil
+	case "http":
+		if c.rules.AllowHTTP {
+			return nil
+		}
+		return ErrPlain
+	}
+	return ErrURL
+}
+
+func checkHeader(header http.Header) error {
+	for name, values := range header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return ErrHeader
+		}
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return ErrHeader
+			}
+		}
+	}
+	if host := header.Get("Host"); host != "" && !httpguts.ValidHostHeader(host) {
+		return ErrHeader
+	}
+	return nil
+}
+
+func readBody(body io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(body, MaxAnswer+1))
+	var corrupt flate.CorruptInputError
+	switch {
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt):
+		return nil, ErrEncoding
+	case err != nil:
+		return nil, fmt.Errorf("egress: read the answer: %w", err)
+	case len(data) > MaxAnswer:
+		return nil, ErrTooLarge
+	}
+	return data, nil
+}
+
+// RetryAfter reads the header of that name: a number of seconds or a date. It
+// is nil where there is none that can be read.
+func RetryAfter(header http.Header, now time.Time) *time.Duration {
+	value := strings.TrimSpace(header.Get("Retry-After"))
+	if value == "" {
+		return nil
+	}
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+		delay := time.Duration(seconds) * time.Second
+		return &delay
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return nil
+	}
+	delay := max(at.Sub(now), 0)
+	return &delay
+}
