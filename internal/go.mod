@@ -24,6 +24,7 @@ require (
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/nats-io/nkeys v0.4.16 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
+	github.com/parley-dsr/parley/internal/embedded v0.0.0
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
@@ -33,3 +34,5 @@ require (
 )
 
 replace github.com/parley-dsr/parley/pkg/events => ../pkg/events
+
+replace github.com/parley-dsr/parley/internal/embedded => ./embedded

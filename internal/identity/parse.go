@@ -143,6 +143,25 @@ func labeledFrom(value any) (Labeled, bool) {
 	return Labeled{Label: label, Value: one}, ok
 }
 
+// UnmarshalJSON reads a labelled value, also one whose value is null, as answers
+// show it. Whole numbers stay whole.
+func (l *Labeled) UnmarshalJSON(data []byte) error {
+	members, ok := object(data)
+	if !ok {
+		return errShape
+	}
+	if label, ok := members["label"].(string); ok && members["value"] == nil {
+		*l = Labeled{Label: label}
+		return nil
+	}
+	read, ok := labeledFrom(members)
+	if !ok {
+		return errShape
+	}
+	*l = read
+	return nil
+}
+
 // scalar takes a string or a whole number.
 func scalar(value any) (any, bool) {
 	switch v := value.(type) {

@@ -1,0 +1,67 @@
+package vault
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/parley-dsr/parley/internal/identity"
+	"github.com/parley-dsr/parley/internal/topology"
+)
+
+// Stage stores a derived identity under a new key, which the request's record
+// has to list before it counts.
+func (v *Vault) Stage(ctx context.Context, requestID string, derived identity.Identity, ttl time.Duration) (key string, err error) {
+	key = requestID + "." + rand.Text()
+	sealed, err := v.seal(key, Person{Identity: derived})
+	if err != nil {
+		return "", err
+	}
+	if _, err := v.bucket.Create(ctx, key, sealed, ttl); err != nil {
+		return "", fmt.Errorf("vault: stage: %w", expired(err))
+	}
+	return key, nil
+}
+
+// Touch gives everything that is known a new time to live, from now. It is
+// ErrExpired if any of it is gone already; what is left is touched all the
+// same.
+func (v *Vault) Touch(ctx context.Context, requestID string, staged []string, ttl time.Duration) error {
+	var failures []error
+	for _, key := range append([]string{requestID}, staged...) {
+		if key != requestID && !belongs(key, requestID) {
+			failures = append(failures, ErrForeign)
+			continue
+		}
+		failures = append(failures, v.touch(ctx, key, ttl))
+	}
+	return errors.Join(failures...)
+}
+
+// touch writes the same bytes again. Somebody who puts at the same time wins,
+// and then their value is touched.
+func (v *Vault) touch(ctx context.Context, key string, ttl time.Duration) error {
+	for {
+		entry, err := v.bucket.Get(ctx, key)
+		if err != nil {
+			return fmt.Errorf("vault: touch: %w", expired(err))
+		}
+		_, err = v.bucket.Update(ctx, key, entry.Value, entry.Revision, ttl)
+		if errors.Is(err, topology.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("vault: touch: %w", expired(err))
+		}
+		return nil
+	}
+}
+
+// belongs says whether a key is one that Stage made for the request.
+func belongs(key, requestID string) bool {
+	nonce, found := strings.CutPrefix(key, requestID+".")
+	return found && nonce != "" && !strings.Contains(nonce, ".")
+}
