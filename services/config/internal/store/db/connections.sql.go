@@ -60,23 +60,28 @@ func (q *Queries) ConnectionByID(ctx context.Context, id string) (Connection, er
 	return i, err
 }
 
-const connectionIDs = `-- name: ConnectionIDs :many
-SELECT id FROM connections ORDER BY id
+const connectionNames = `-- name: ConnectionNames :many
+SELECT id, key FROM connections ORDER BY id
 `
 
-func (q *Queries) ConnectionIDs(ctx context.Context) ([]string, error) {
-	rows, err := q.db.Query(ctx, connectionIDs)
+type ConnectionNamesRow struct {
+	ID  string
+	Key string
+}
+
+func (q *Queries) ConnectionNames(ctx context.Context) ([]ConnectionNamesRow, error) {
+	rows, err := q.db.Query(ctx, connectionNames)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []string{}
+	items := []ConnectionNamesRow{}
 	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
+		var i ConnectionNamesRow
+		if err := rows.Scan(&i.ID, &i.Key); err != nil {
 			return nil, err
 		}
-		items = append(items, id)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

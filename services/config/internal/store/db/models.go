@@ -99,6 +99,11 @@ type Rule struct {
 	UpdatedAt                  time.Time
 }
 
+type Seed struct {
+	Name     string
+	SeededAt time.Time
+}
+
 type Setting struct {
 	Singleton bool
 	Body      []byte

@@ -105,6 +105,28 @@ func (q *Queries) CountAudit(ctx context.Context) (int64, error) {
 	return count, err
 }
 
+const countFacts = `-- name: CountFacts :one
+SELECT count(*) FROM facts
+`
+
+func (q *Queries) CountFacts(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, countFacts)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countPendingEntries = `-- name: CountPendingEntries :one
+SELECT count(*) FROM entries WHERE published_version < version
+`
+
+func (q *Queries) CountPendingEntries(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, countPendingEntries)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const deleteFact = `-- name: DeleteFact :exec
 DELETE FROM facts WHERE seq = $1
 `
@@ -189,6 +211,17 @@ func (q *Queries) Entry(ctx context.Context, key string) (Entry, error) {
 		&i.PublishedVersion,
 	)
 	return i, err
+}
+
+const highestVersion = `-- name: HighestVersion :one
+SELECT coalesce(max(version), 0)::bigint FROM entries
+`
+
+func (q *Queries) HighestVersion(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, highestVersion)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const lockWrites = `-- name: LockWrites :exec
@@ -314,4 +347,27 @@ SELECT setval('catalog_version', greatest($1::bigint, nextval('catalog_version')
 func (q *Queries) RaiseVersion(ctx context.Context, floor int64) error {
 	_, err := q.db.Exec(ctx, raiseVersion, floor)
 	return err
+}
+
+const seed = `-- name: Seed :execrows
+INSERT INTO seeds (name, seeded_at) VALUES ($1, $2) ON CONFLICT DO NOTHING
+`
+
+func (q *Queries) Seed(ctx context.Context, name string, now time.Time) (int64, error) {
+	result, err := q.db.Exec(ctx, seed, name, now)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const tryLockFacts = `-- name: TryLockFacts :one
+SELECT pg_try_advisory_xact_lock(8102)
+`
+
+func (q *Queries) TryLockFacts(ctx context.Context) (bool, error) {
+	row := q.db.QueryRow(ctx, tryLockFacts)
+	var pg_try_advisory_xact_lock bool
+	err := row.Scan(&pg_try_advisory_xact_lock)
+	return pg_try_advisory_xact_lock, err
 }

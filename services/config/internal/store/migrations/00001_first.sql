@@ -154,7 +154,14 @@ CREATE TABLE audit (
     key         text        NOT NULL
 );
 
+-- What was put in at the first start. It is not put in again: what was deleted
+-- stays deleted.
+CREATE TABLE seeds (
+    name      text        PRIMARY KEY,
+    seeded_at timestamptz NOT NULL
+);
+
 -- +goose Down
-DROP TABLE audit, facts, entries, settings, clients, pre_approval_webhooks,
+DROP TABLE seeds, audit, facts, entries, settings, clients, pre_approval_webhooks,
     webhooks, targets, rules, policies, connections;
 DROP SEQUENCE catalog_version;

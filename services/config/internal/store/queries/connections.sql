@@ -8,8 +8,8 @@ SELECT id, key, name, description, connection_type, access, disabled,
        sealed_secrets, sealed_oauth, created_at, updated_at
 FROM connections WHERE id = $1;
 
--- name: ConnectionIDs :many
-SELECT id FROM connections ORDER BY id;
+-- name: ConnectionNames :many
+SELECT id, key FROM connections ORDER BY id;
 
 -- name: Connections :many
 SELECT id, key, name, description, connection_type, access, disabled,

@@ -48,3 +48,18 @@ ORDER BY seq DESC LIMIT @page_size OFFSET @skip;
 
 -- name: CountAudit :one
 SELECT count(*) FROM audit;
+
+-- name: Seed :execrows
+INSERT INTO seeds (name, seeded_at) VALUES (@name, @now) ON CONFLICT DO NOTHING;
+
+-- name: HighestVersion :one
+SELECT coalesce(max(version), 0)::bigint FROM entries;
+
+-- name: TryLockFacts :one
+SELECT pg_try_advisory_xact_lock(8102);
+
+-- name: CountFacts :one
+SELECT count(*) FROM facts;
+
+-- name: CountPendingEntries :one
+SELECT count(*) FROM entries WHERE published_version < version;

@@ -1,0 +1,81 @@
+package publish
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"time"
+
+	"github.com/parley-dsr/parley/pkg/events"
+	"github.com/parley-dsr/parley/services/config/internal/store/db"
+)
+
+// factWithin is how long the stream may take to acknowledge one fact.
+const factWithin = 2 * time.Second
+
+// Run publishes what is left over, after each change and every few seconds,
+// until ctx ends. Call it after Open.
+func (p *Publisher) Run(ctx context.Context) error {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		p.sweep(ctx)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-p.kick:
+		case <-ticker.C:
+		}
+	}
+}
+
+func (p *Publisher) sweep(ctx context.Context) {
+	if err := p.publishPending(ctx); err != nil && ctx.Err() == nil {
+		p.logger.Warn("entries wait to be published", "error", err)
+		return
+	}
+	if err := p.publishFacts(ctx); err != nil && ctx.Err() == nil {
+		p.logger.Warn("facts about the configuration wait to be published", "error", err)
+	}
+}
+
+func (p *Publisher) publishPending(ctx context.Context) error {
+	entries, err := p.outbox.PendingEntries(ctx)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*publishWithin)
+	defer cancel()
+	return p.put(ctx, p.catalog.Load(), entries)
+}
+
+func (p *Publisher) publishFacts(ctx context.Context) error {
+	for {
+		n, err := p.outbox.Facts(ctx, p.publishFact)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// publishFact sends one fact. One that can never be sent is dropped, loudly:
+// it must not hold up those behind it.
+func (p *Publisher) publishFact(ctx context.Context, f db.Fact) error {
+	event, err := events.New(events.SourceConfig, f.Type, f.ID, KeyToken(f.Key), f.OccurredAt, events.ConfigData{
+		Noun: f.Noun, Key: f.Key, Version: f.Version, Deleted: f.Deleted,
+	})
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, factWithin)
+		defer cancel()
+		err = events.Publish(ctx, p.js, event)
+	}
+	if err != nil && !errors.Is(err, events.ErrNotStored) {
+		p.logger.Error("a fact about the configuration was dropped", "id", f.ID, "type", f.Type, "error", err)
+		return nil
+	}
+	return err
+}
+
+// KeyToken is how a key stands in a subject: in base64url without padding,
+// since what users choose never becomes a token as it is.
+func KeyToken(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }

@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/parley-dsr/parley/internal/catalog"
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/services/config/internal/store/db"
+)
+
+// Kinds of policy webhooks, as the table has them.
+const (
+	KindPre  = "pre"
+	KindPost = "post"
+)
+
+func connectionEntry(ctx context.Context, q *db.Queries, head catalog.Entry, id string) (catalog.Connection, error) {
+	c, err := q.ConnectionByID(ctx, id)
+	if err != nil {
+		return catalog.Connection{}, err
+	}
+	return catalog.Connection{
+		Entry: head, ID: c.ID, Key: c.Key, Name: text(c.Name), Type: c.ConnectionType, Disabled: c.Disabled,
+		SealedSecrets: text(c.SealedSecrets), SealedOAuth: text(c.SealedOauth),
+	}, nil
+}
+
+func policyEntry(ctx context.Context, q *db.Queries, head catalog.Entry, key string) (catalog.Policy, error) {
+	p, err := q.Policy(ctx, key)
+	if err != nil {
+		return catalog.Policy{}, err
+	}
+	rules, err := q.RulesOfPolicies(ctx, []string{p.ID})
+	if err != nil {
+		return catalog.Policy{}, err
+	}
+	entry := catalog.Policy{Entry: head, Policy: record.Policy{
+		ID: p.ID, Name: p.Name, Key: p.Key, DRPAction: p.DrpAction,
+		ExecutionTimeframe: days(p.ExecutionTimeframe), ClientID: p.ClientID, Rules: []record.Rule{},
+	}}
+	for _, r := range rules {
+		entry.Policy.Rules = append(entry.Policy.Rules, record.Rule{
+			ID: r.ID, Name: r.Name, Key: r.Key, ActionType: r.ActionType,
+			MaskingStrategy: r.MaskingStrategy, StorageDestinationID: r.StorageDestinationKey,
+		})
+	}
+	if entry.Pre, err = webhookList(ctx, q, p.ID, KindPre); err != nil {
+		return catalog.Policy{}, err
+	}
+	entry.Post, err = webhookList(ctx, q, p.ID, KindPost)
+	return entry, err
+}
+
+func webhookList(ctx context.Context, q *db.Queries, policyID, kind string) ([]record.Webhook, error) {
+	rows, err := q.WebhooksOfPolicy(ctx, policyID, kind)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, 0, len(rows))
+	for _, w := range rows {
+		ids = append(ids, w.ConnectionID)
+	}
+	connections, err := ConnectionMap(ctx, q, ids)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]record.Webhook, 0, len(rows))
+	for _, w := range rows {
+		list = append(list, record.Webhook{
+			ID: w.ID, Key: w.Key, Name: w.Name, Direction: w.Direction,
+			ConnectionID: w.ConnectionID, ConnectionKey: connections[w.ConnectionID].Key,
+		})
+	}
+	return list, nil
+}
+
+func preApprovalEntry(ctx context.Context, q *db.Queries, head catalog.Entry) (catalog.PreApproval, error) {
+	entry := catalog.PreApproval{Entry: head, Webhooks: []record.Webhook{}}
+	rows, err := q.PreApprovalWebhooks(ctx)
+	if err != nil {
+		return entry, err
+	}
+	ids := make([]string, 0, len(rows))
+	for _, w := range rows {
+		ids = append(ids, w.ConnectionID)
+	}
+	connections, err := ConnectionMap(ctx, q, ids)
+	for _, w := range rows {
+		entry.Webhooks = append(entry.Webhooks, record.Webhook{
+			ID: w.ID, Key: w.Key, Name: w.Name, Direction: record.TwoWay,
+			ConnectionID: w.ConnectionID, ConnectionKey: connections[w.ConnectionID].Key,
+		})
+	}
+	return entry, err
+}
+
+func clientEntry(ctx context.Context, q *db.Queries, head catalog.Entry, id string) (catalog.Client, error) {
+	c, err := q.Client(ctx, id)
+	if err != nil {
+		return catalog.Client{}, err
+	}
+	return catalog.Client{Entry: head, ID: c.ID, Scopes: c.Scopes, Roles: c.Roles}, nil
+}
+
+func (s *Store) settingsEntry(ctx context.Context, q *db.Queries, head catalog.Entry) (catalog.Settings, error) {
+	entry := catalog.Settings{Entry: head, RequireManualRequestApproval: &s.options.RequireManualApproval}
+	body, err := q.Settings(ctx)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return entry, nil
+	}
+	if err != nil {
+		return entry, err
+	}
+	var set struct {
+		Execution struct {
+			RequireManualRequestApproval *bool `json:"require_manual_request_approval"`
+		} `json:"execution"`
+	}
+	if err := json.Unmarshal(body, &set); err != nil {
+		return entry, err
+	}
+	if set.Execution.RequireManualRequestApproval != nil {
+		entry.RequireManualRequestApproval = set.Execution.RequireManualRequestApproval
+	}
+	return entry, nil
+}
+
+// ConnectionMap reads connections by their ids.
+func ConnectionMap(ctx context.Context, q *db.Queries, ids []string) (map[string]db.Connection, error) {
+	rows, err := q.ConnectionsByID(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[string]db.Connection, len(rows))
+	for _, c := range rows {
+		byID[c.ID] = c
+	}
+	return byID, nil
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func days(n *int32) *int {
+	if n == nil {
+		return nil
+	}
+	d := int(*n)
+	return &d
+}

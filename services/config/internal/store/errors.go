@@ -1,0 +1,53 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+var (
+	// ErrUnavailable is returned where the database cannot be reached or has
+	// not been migrated yet. Nothing was changed.
+	ErrUnavailable = errors.New("store: the database is not available")
+	// ErrUnconfirmed is returned where the connection broke while a change was
+	// being committed: it may be stored or not.
+	ErrUnconfirmed = errors.New("store: the database did not confirm the change")
+	// ErrNotFound is returned for a row that does not exist.
+	ErrNotFound = errors.New("store: no such row")
+)
+
+// classify tells the absence of the database from every other error, and the
+// absence of a row from both.
+func classify(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pgx.ErrNoRows):
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	case unreachable(err):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+func unreachable(err error) bool {
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		// 08: connection; 53: resources; 57P: shutdown, not yet started.
+		return strings.HasPrefix(server.Code, "08") || strings.HasPrefix(server.Code, "53") ||
+			strings.HasPrefix(server.Code, "57P")
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, context.DeadlineExceeded) || pgconn.SafeToRetry(err) ||
+		strings.Contains(err.Error(), "conn closed")
+}
