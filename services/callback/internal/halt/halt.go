@@ -1,0 +1,64 @@
+package halt
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/topology"
+)
+
+// Halt is what the bucket says about a halted request, under the id of the call
+// that halted it.
+type Halt struct {
+	CallID      string    `json:"call_id"`
+	RequestID   string    `json:"request_id"`
+	WebhookID   string    `json:"webhook_id"`
+	WebhookKey  string    `json:"webhook_key"`
+	WebhookName string    `json:"webhook_name"`
+	Since       time.Time `json:"since"`
+	Until       time.Time `json:"until"`
+}
+
+// of gives the halt that a record waits in, by the call; ok is false where the
+// request is not paused on that call.
+func of(r record.Record, callID string) (h Halt, ok bool) {
+	if r.Status != record.Paused || r.Wait == nil || r.Wait.Kind != record.WaitHalt || r.Wait.CallID != callID {
+		return Halt{}, false
+	}
+	h = Halt{CallID: callID, RequestID: r.ID, Since: r.Wait.Since, Until: r.Wait.Until}
+	call, err := record.ParseCallID(callID)
+	if err != nil {
+		return Halt{}, false
+	}
+	h.WebhookID = call.Target
+	for _, w := range r.Run.Webhooks(call.WebhookPhase()) {
+		if w.ID == call.Target {
+			h.WebhookKey, h.WebhookName = w.Key, w.Name
+		}
+	}
+	return h, true
+}
+
+// List gives what is halted, what ends first before the others.
+func List(ctx context.Context, bucket *topology.Bucket) ([]Halt, error) {
+	halts := []Halt{}
+	for entry, err := range bucket.Entries(ctx, ">") {
+		if err != nil {
+			return nil, fmt.Errorf("halt: list: %w", err)
+		}
+		var h Halt
+		if err := json.Unmarshal(entry.Value, &h); err != nil {
+			return nil, fmt.Errorf("halt: list: entry of call %s: %w", entry.Key, err)
+		}
+		halts = append(halts, h)
+	}
+	slices.SortFunc(halts, func(a, b Halt) int {
+		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.CallID, b.CallID))
+	})
+	return halts, nil
+}
