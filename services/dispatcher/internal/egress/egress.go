@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -117,11 +118,7 @@ func (c *Client) Post(ctx context.Context, r Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, ErrURL // the error of the parser repeats the URL, which may have secrets
 	}
-	request.Header = r.Header.Clone()
-	if host := request.Header.Get("Host"); host != "" {
-		request.Host = host
-		request.Header.Del("Host")
-	}
+	fill(request, r.Header)
 	// RoundTrip rather than a http.Client: it neither follows redirects nor
 	// keeps cookies.
 	response, err := c.transport.RoundTrip(request)
@@ -138,6 +135,20 @@ func (c *Client) Post(ctx context.Context, r Request) (Answer, error) {
 	}
 	answer.Body, err = readBody(response.Body)
 	return answer, err
+}
+
+// fill sets the headers, and does with those of a request that are not sent as
+// headers, and with a login in the URL, what a http.Client does.
+func fill(request *http.Request, header http.Header) {
+	maps.Copy(request.Header, header)
+	if host := header.Get("Host"); host != "" {
+		request.Host = host
+		request.Header.Del("Host")
+	}
+	if user := request.URL.User; user != nil && header.Get("Authorization") == "" {
+		password, _ := user.Password()
+		request.SetBasicAuth(user.Username(), password)
+	}
 }
 
 // Check says whether a URL may be called, as far as the URL alone tells.

@@ -1,0 +1,65 @@
+// Package authorization says who we are to a receiver, and adds what a
+// connection's owner wants in the headers of every call (contract §9.2).
+//
+// Later headers replace earlier ones: the secret authorization, then the
+// configured headers, which may name another Authorization, then, on
+// connections with OAuth, the token, which nothing configured replaces. What
+// the call itself needs (reply headers, webhook-id) is laid over all of these
+// by the caller.
+package authorization
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/parley-dsr/parley/internal/catalog"
+)
+
+// ErrToken is returned where the OAuth token of a connection could not be had.
+var ErrToken = errors.New("authorization: the OAuth token could not be fetched")
+
+// Tokens gives the OAuth tokens of connections.
+type Tokens interface {
+	// Token gives a token that is valid now. fresh asks for another one than
+	// the last, because the receiver refused that.
+	Token(ctx context.Context, connectionID string, settings catalog.OAuth, fresh bool) (string, error)
+}
+
+// Headers makes the headers of calls.
+type Headers struct {
+	// Tokens is asked for connections with OAuth settings.
+	Tokens Tokens
+}
+
+// For gives the headers that the connection asks for. oauth is nil where the
+// connection has no OAuth settings.
+func (h Headers) For(ctx context.Context, connectionID string, secrets catalog.Secrets, oauth *catalog.OAuth, fresh bool) (http.Header, error) {
+	header := http.Header{"Content-Type": {"application/json"}}
+	if secrets.Authorization != "" && oauth == nil {
+		header.Set("Authorization", secrets.Authorization)
+	}
+	for name, value := range secrets.Headers {
+		if !reserved[http.CanonicalHeaderKey(name)] {
+			header.Set(name, value)
+		}
+	}
+	if oauth == nil {
+		return header, nil
+	}
+	token, err := h.Tokens.Token(ctx, connectionID, *oauth, fresh)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	header.Set("Authorization", "Bearer "+token)
+	return header, nil
+}
+
+// Headers that frame the message: they follow from the body and the
+// connection, and a configured value would break either.
+var reserved = map[string]bool{
+	"Accept-Encoding": true, "Connection": true, "Content-Length": true, "Keep-Alive": true,
+	"Proxy-Authorization": true, "Proxy-Connection": true, "Te": true, "Trailer": true,
+	"Transfer-Encoding": true, "Upgrade": true,
+}

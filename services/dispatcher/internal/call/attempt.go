@@ -1,0 +1,89 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/work"
+	"github.com/parley-dsr/parley/pkg/events"
+	"github.com/parley-dsr/parley/services/dispatcher/internal/authorization"
+	"github.com/parley-dsr/parley/services/dispatcher/internal/egress"
+	"github.com/parley-dsr/parley/services/dispatcher/internal/reply"
+)
+
+// result is what came of an attempt.
+type result struct {
+	// attempts is how many were made, this one included if it was.
+	attempts   int
+	outcome    string
+	status     int
+	took       time.Duration
+	retryAfter *time.Duration
+	text       string // what went wrong, "" for nothing
+	answer     reply.Answer
+	// tokenEnds is when a halt of this attempt ends.
+	tokenEnds time.Time
+}
+
+// notMade is the result of a call that is not made, because of the outcome.
+func notMade(call work.Call, outcome string) result {
+	return result{attempts: call.Attempt - 1, outcome: outcome, text: describe(outcome, 0)}
+}
+
+// attempt makes the call and reads the answer. Its error is that of a context
+// that has ended: nothing is known of the call then.
+func (c *Caller) attempt(ctx context.Context, call work.Call, p prepared) (result, error) {
+	began := c.Clock()
+	answer, err := c.post(ctx, call, p, false)
+	if err == nil && answer.Status == http.StatusUnauthorized && p.oauth != nil {
+		answer, err = c.post(ctx, call, p, true)
+	}
+	if ctx.Err() != nil {
+		return result{}, fmt.Errorf("call: interrupted: %w", context.Cause(ctx))
+	}
+	made := result{
+		attempts: call.Attempt, status: answer.Status, took: c.Clock().Sub(began),
+		retryAfter: egress.RetryAfter(answer.Header, c.Clock()), tokenEnds: p.tokenEnds,
+		outcome: egress.Outcome(answer, err),
+	}
+	if errors.Is(err, authorization.ErrToken) {
+		made.outcome = events.OutcomeToken
+	}
+	if made.outcome == events.OutcomeOK && answers(call) {
+		made.answer, err = reply.Parse(answer.Body)
+		if err != nil {
+			made.outcome, made.text = events.OutcomeInvalid, err.Error()
+		}
+	}
+	if made.outcome != events.OutcomeOK && made.text == "" {
+		made.text = describe(made.outcome, made.status)
+	}
+	return made, nil
+}
+
+// post makes the call once; fresh asks for another OAuth token than the last.
+func (c *Caller) post(ctx context.Context, call work.Call, p prepared, fresh bool) (egress.Answer, error) {
+	header, err := c.Headers.For(ctx, p.connectionID, p.secrets, p.oauth, fresh)
+	if err != nil {
+		return egress.Answer{}, err
+	}
+	for name, values := range p.header {
+		header[name] = values
+	}
+	if header.Get("User-Agent") == "" {
+		header.Set("User-Agent", "parley/"+c.Version)
+	}
+	return c.Receivers.Post(ctx, egress.Request{
+		URL: p.secrets.URL, Header: header, Body: p.body, WantAnswer: answers(call),
+	})
+}
+
+// answers says whether the body of an answer matters. A pre-approval is
+// answered by its reply.
+func answers(call work.Call) bool {
+	return call.Phase != record.PreApproval && call.Webhook.Direction == record.TwoWay
+}

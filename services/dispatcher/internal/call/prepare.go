@@ -1,0 +1,163 @@
+package call
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/parley-dsr/parley/internal/catalog"
+	"github.com/parley-dsr/parley/internal/keyring"
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/token"
+	"github.com/parley-dsr/parley/internal/vault"
+	"github.com/parley-dsr/parley/internal/work"
+	"github.com/parley-dsr/parley/pkg/events"
+	"github.com/parley-dsr/parley/services/dispatcher/internal/payload"
+)
+
+// prepared is what an attempt needs.
+type prepared struct {
+	connectionID string
+	secrets      catalog.Secrets
+	oauth        *catalog.OAuth
+	body         []byte
+	header       http.Header // of the call itself: laid over the connection's
+	// tokenEnds is the end of the reply token, zero where there is none.
+	tokenEnds time.Time
+}
+
+// impossibleError says that a call cannot be made, now or later.
+type impossibleError struct{ outcome string }
+
+func (e *impossibleError) Error() string { return "call: impossible: " + e.outcome }
+
+func (c *Caller) prepare(ctx context.Context, call work.Call, request record.Record) (prepared, error) {
+	connection, err := c.Connections.Connection(ctx, call.Webhook.ConnectionID)
+	switch {
+	case errors.Is(err, catalog.ErrNotFound):
+		return prepared{}, &impossibleError{events.OutcomeUnconfigured}
+	case err != nil:
+		return prepared{}, fmt.Errorf("call: connection: %w", err)
+	case connection.Disabled:
+		return prepared{}, &impossibleError{events.OutcomeDisabled}
+	}
+	p := prepared{connectionID: connection.ID}
+	if p.secrets, p.oauth, err = c.open(connection); err != nil {
+		return prepared{}, err
+	}
+	person, err := c.Vault.Read(ctx, call.RequestID, request.Staged)
+	switch {
+	case errors.Is(err, vault.ErrExpired):
+		return prepared{}, &impossibleError{events.OutcomeIdentityGone}
+	case err != nil:
+		return prepared{}, fmt.Errorf("call: vault: %w", err)
+	}
+	now := c.Clock()
+	if p.body, err = payload.Build(call, request, person, now); err != nil {
+		return prepared{}, err
+	}
+	if p.header, p.tokenEnds, err = c.headers(call, now); err != nil {
+		return prepared{}, err
+	}
+	return p, nil
+}
+
+// open unseals what the connection keeps secret. A seal that does not open is
+// an error like an unreachable server: the key may be on its way to us.
+func (c *Caller) open(connection catalog.Connection) (catalog.Secrets, *catalog.OAuth, error) {
+	var secrets catalog.Secrets
+	if err := c.unseal(connection.SealedSecrets, &secrets); err != nil {
+		return secrets, nil, fmt.Errorf("call: secrets of the connection: %w", err)
+	}
+	if secrets.URL == "" {
+		return secrets, nil, &impossibleError{events.OutcomeUnconfigured}
+	}
+	if connection.SealedOAuth == "" {
+		return secrets, nil, nil
+	}
+	var oauth catalog.OAuth
+	if err := c.unseal(connection.SealedOAuth, &oauth); err != nil {
+		return secrets, nil, fmt.Errorf("call: OAuth settings of the connection: %w", err)
+	}
+	return secrets, &oauth, nil
+}
+
+func (c *Caller) unseal(sealed string, into any) error {
+	if sealed == "" {
+		return nil
+	}
+	plain, err := c.Ring.Open(keyring.Secret, sealed)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(plain, into); err != nil {
+		return errors.New("not readable") // the decoder's text may repeat a value
+	}
+	return nil
+}
+
+// headers are those of the call itself. A call that may be answered later has
+// a new reply token for every attempt.
+func (c *Caller) headers(call work.Call, now time.Time) (http.Header, time.Time, error) {
+	header := http.Header{}
+	header.Set("Webhook-Id", call.CallID)
+	header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	if call.TraceParent != "" {
+		header.Set("Traceparent", call.TraceParent)
+	}
+	paths, scope := replyPaths(call)
+	if paths == nil {
+		return header, time.Time{}, nil
+	}
+	ends := now.Add(c.DelayTimeout).UTC().Truncate(time.Second)
+	sealed, err := token.IssueReply(c.Ring, token.Reply{
+		WebhookID: call.Webhook.ID, RequestID: call.RequestID, CallID: call.CallID, ID: uuid.NewString(),
+		Scopes: []string{scope}, IssuedAt: now, ExpiresAt: ends,
+	})
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("call: %w", err)
+	}
+	header.Set("Reply-To-Token", sealed)
+	for name, path := range paths {
+		header.Set(name, path)
+	}
+	if c.PublicURL != "" {
+		c.addAbsolute(header, call)
+	}
+	return header, ends, nil
+}
+
+// replyPaths gives the headers that say where to answer later, and the scope
+// of the token; nil for calls that end with their answer.
+func replyPaths(call work.Call) (paths map[string]string, scope string) {
+	root := "/privacy-request/" + call.RequestID
+	switch {
+	case call.Phase == record.PreApproval:
+		eligible, notEligible := root+"/pre-approve/eligible", root+"/pre-approve/not-eligible"
+		return map[string]string{
+			"Reply-To-Eligible": eligible, "Reply-To-Not-Eligible": notEligible,
+			"Reply-To-Approve": eligible, "Reply-To-Deny": notEligible, // the older names
+		}, token.ScopeReview
+	case call.Phase == record.Pre && call.Webhook.Direction == record.TwoWay:
+		return map[string]string{"Reply-To": root + "/resume"}, token.ScopeResume
+	}
+	return nil, ""
+}
+
+// addAbsolute adds, for the reply paths, URLs that can be called as they are.
+func (c *Caller) addAbsolute(header http.Header, call work.Call) {
+	base := strings.TrimSuffix(c.PublicURL, "/") + "/api/v1"
+	if call.Phase == record.PreApproval {
+		header.Set("Reply-To-Eligible-Url", base+header.Get("Reply-To-Eligible"))
+		header.Set("Reply-To-Not-Eligible-Url", base+header.Get("Reply-To-Not-Eligible"))
+		return
+	}
+	header.Set("Reply-To-Url", base+header.Get("Reply-To"))
+}
