@@ -1,0 +1,109 @@
+package lifecycle
+
+import (
+	"slices"
+
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/work"
+	"github.com/parley-dsr/parley/pkg/events"
+)
+
+// Replies of pre-approval webhooks.
+const (
+	replyEligible    = "eligible"
+	replyNotEligible = "not_eligible"
+)
+
+// seekApproval takes the approval step of contract §6.2: approved at once,
+// pre-approval webhooks, or a person.
+func (d *draft) seekApproval() {
+	ctx := d.in.Context
+	switch {
+	case !ctx.ManualApproval || d.rec.Policy.Action() == record.ActionConsent:
+		d.approve(events.ReasonAutomatic, "")
+	case len(ctx.PreApproval) > 0:
+		d.askRepliers(ctx.PreApproval)
+	default:
+		d.rec.Status = record.Pending
+	}
+}
+
+// askRepliers pins the webhooks that have to reply and calls them all.
+func (d *draft) askRepliers(hooks []record.Webhook) {
+	until := d.now.Add(d.rules.DeliveryMaxAge)
+	d.rec.Status = record.AwaitingPreApproval
+	d.fact(events.RequestAwaitingPreApproval, func(r *record.Recipe) {
+		r.Message, r.Until = messageTriggered(hooks), &until
+	})
+	d.rec.Repliers = nil
+	for _, hook := range hooks {
+		id := d.call(record.PreApproval, hook, until)
+		d.rec.Repliers = append(d.rec.Repliers, record.Replier{Webhook: hook, CallID: id})
+	}
+	all := record.WebhookCall(d.rec.ID, d.rec.Run.Number, record.PreApproval, "all", d.rec.Run.Order)
+	d.wait(record.WaitPreApproval, all.String(), until)
+}
+
+// replied takes the reply of a pre-approval webhook (contract §6.9).
+func (d *draft) replied(callID, reply string) Outcome {
+	if d.rec.Status != record.Pending && d.rec.Status != record.AwaitingPreApproval {
+		return d.refuse(work.RejectedStatus)
+	}
+	i := slices.IndexFunc(d.rec.Repliers, func(r record.Replier) bool { return r.CallID == callID })
+	switch {
+	case i < 0:
+		return d.ignore()
+	case d.rec.Repliers[i].Reply != "":
+		return d.refuse(work.RejectedReplied)
+	}
+	d.rec.Repliers[i].Reply = reply
+	hook := d.rec.Repliers[i].Webhook
+	if reply == replyNotEligible {
+		d.endWait()
+		d.rec.Status = record.PreApprovalNotEligible
+		d.fact(events.RequestPreApprovalNotEligible, func(r *record.Recipe) {
+			r.Reason, r.Webhook, r.CallID = events.ReasonPreApproval, &hook, callID
+			r.Message = messageNotEligible(hook)
+		})
+		return d.accept()
+	}
+	if d.allEligible() {
+		d.endWait()
+		d.review()
+		d.approve(events.ReasonPreApproval, messageAutoApproved)
+	}
+	return d.accept()
+}
+
+// allEligible says whether every webhook that is still expected has replied.
+// One that was deleted before it replied no longer counts.
+func (d *draft) allEligible() bool {
+	exists := func(id string) bool {
+		return slices.ContainsFunc(d.in.Context.PreApproval, func(h record.Webhook) bool { return h.ID == id })
+	}
+	for i, r := range d.rec.Repliers {
+		if r.Reply == "" && !exists(r.Webhook.ID) {
+			d.rec.Repliers[i].Gone = true
+			continue
+		}
+		if r.Reply != replyEligible {
+			return false
+		}
+	}
+	return true
+}
+
+// waitForPerson puts the request back to pending; replies that still come are
+// taken.
+func (d *draft) waitForPerson(reason, message string) {
+	d.endWait()
+	d.rec.Status = record.Pending
+	d.fact(events.RequestPending, func(r *record.Recipe) { r.Reason, r.Message = reason, message })
+}
+
+// approve approves and starts the run.
+func (d *draft) approve(reason, message string) {
+	d.rec.Status = record.Approved
+	d.fact(events.RequestApproved, func(r *record.Recipe) { r.Reason, r.Message = reason, message })
+	d.start()
+}
