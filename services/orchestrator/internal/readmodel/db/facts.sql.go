@@ -151,7 +151,7 @@ func (q *Queries) FeedSeen(ctx context.Context, name string) (time.Time, error) 
 }
 
 const logEntries = `-- name: LogEntries :many
-SELECT request_id, kind, dataset_name, status, message, action_type, user_id, at
+SELECT request_id, kind, dataset_name, status, message, action_type, user_id, webhook_id, at
 FROM log_entries
 WHERE request_id = ANY($1::text[])
 ORDER BY request_id, at, sequence, fact_id, part
@@ -165,6 +165,7 @@ type LogEntriesRow struct {
 	Message     *string
 	ActionType  *string
 	UserID      *string
+	WebhookID   *string
 	At          time.Time
 }
 
@@ -185,6 +186,7 @@ func (q *Queries) LogEntries(ctx context.Context, requestIds []string) ([]LogEnt
 			&i.Message,
 			&i.ActionType,
 			&i.UserID,
+			&i.WebhookID,
 			&i.At,
 		); err != nil {
 			return nil, err

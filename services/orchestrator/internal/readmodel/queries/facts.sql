@@ -38,7 +38,7 @@ LIMIT sqlc.arg(at_most) OFFSET sqlc.arg(skip);
 SELECT count(*) FROM log_entries WHERE request_id = sqlc.arg(request_id) AND kind = 'execution';
 
 -- name: LogEntries :many
-SELECT request_id, kind, dataset_name, status, message, action_type, user_id, at
+SELECT request_id, kind, dataset_name, status, message, action_type, user_id, webhook_id, at
 FROM log_entries
 WHERE request_id = ANY(sqlc.arg(request_ids)::text[])
 ORDER BY request_id, at, sequence, fact_id, part;

@@ -1,0 +1,222 @@
+// Package intake reads submitted privacy requests (contract §6.2): what they
+// say, what is wrong with them, and how that which is personal is kept apart
+// from that which is not. It is pure.
+package intake
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/parley-dsr/parley/internal/identity"
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/vault"
+)
+
+// Texts of items that are not taken, known to clients.
+const (
+	MessageNoIdentity = "You must provide at least one identity to process"
+	encryptionKeySize = 16
+)
+
+// Item is one submitted request as it came. Fields that it does not know are
+// ignored.
+type Item struct {
+	PolicyKey           string                     `json:"policy_key"`
+	Identity            json.RawMessage            `json:"identity"`
+	RequestedAt         *string                    `json:"requested_at"`
+	ExternalID          *string                    `json:"external_id"`
+	StartedProcessingAt *string                    `json:"started_processing_at"`
+	FinishedAt          *string                    `json:"finished_processing_at"`
+	EncryptionKey       *string                    `json:"encryption_key"`
+	CustomFields        map[string]json.RawMessage `json:"custom_privacy_request_fields"`
+	PropertyID          *string                    `json:"property_id"`
+	ConsentRequestID    *string                    `json:"consent_request_id"`
+	ConsentPreferences  json.RawMessage            `json:"consent_preferences"`
+	Source              *string                    `json:"source"`
+	Location            *string                    `json:"location"`
+}
+
+// Request is an item that is well formed: what goes into the record, and what
+// goes into the vault.
+type Request struct {
+	Submission record.Submission
+	Person     vault.Person
+	// Echo is the item as an answer shows it where it is not taken: every
+	// field of the schema, null where nothing was given.
+	Echo Echo
+}
+
+// Echo repeats an item to its sender. The encryption key is not repeated.
+type Echo struct {
+	ExternalID          *string                     `json:"external_id"`
+	StartedProcessingAt *string                     `json:"started_processing_at"`
+	FinishedAt          *string                     `json:"finished_processing_at"`
+	RequestedAt         *string                     `json:"requested_at"`
+	Identity            identity.Identity           `json:"identity"`
+	ConsentRequestID    *string                     `json:"consent_request_id"`
+	PolicyKey           string                      `json:"policy_key"`
+	EncryptionKey       *string                     `json:"encryption_key"`
+	PropertyID          *string                     `json:"property_id"`
+	ConsentPreferences  json.RawMessage             `json:"consent_preferences"`
+	CustomFields        map[string]identity.Labeled `json:"custom_privacy_request_fields"`
+	Source              *string                     `json:"source"`
+	Location            *string                     `json:"location"`
+}
+
+// Read reads an item and says everything that is wrong with it, at loc. hashes
+// makes the keyed hashes of a text.
+func (i Item) Read(now time.Time, hashes func(string) []string, loc ...any) (Request, []identity.Problem) {
+	r := reader{loc: loc}
+	person, problems := identity.Parse(i.Identity, append(append([]any{}, loc...), "identity")...)
+	r.problems = problems
+	requested := r.time("requested_at", i.RequestedAt)
+	if requested == nil {
+		requested = &now
+	}
+	custom := r.customFields(i.CustomFields)
+	req := Request{
+		Submission: record.Submission{
+			PolicyKey: i.PolicyKey, RequestedAt: requested.UTC(), ExternalID: i.ExternalID,
+			StartedProcessingAt: r.time("started_processing_at", i.StartedProcessingAt),
+			FinishedAt:          r.time("finished_processing_at", i.FinishedAt),
+			Source:              i.Source, Location: r.location(i.Location), PropertyID: i.PropertyID,
+			CustomFields: len(custom) > 0,
+		},
+		Person: vault.Person{
+			Identity: person, CustomFields: custom, ConsentPreferences: orNil(i.ConsentPreferences),
+			EncryptionKey: r.encryptionKey(i.EncryptionKey),
+		},
+	}
+	r.text("external_id", i.ExternalID)
+	r.text("property_id", i.PropertyID)
+	if len(r.problems) > 0 {
+		return Request{}, r.problems
+	}
+	req.Submission.IdentityHashes = HashesOf(person.Values(), hashes)
+	req.Submission.CustomFieldHashes = HashesOf(identity.Identity{Custom: custom}.Values(), hashes)
+	req.Echo = i.echo(req)
+	return req, nil
+}
+
+// HashesOf gives, by field, the keyed hashes by which a value is found.
+func HashesOf(values map[string]string, hashes func(string) []string) map[string][]string {
+	if len(values) == 0 {
+		return nil
+	}
+	out := make(map[string][]string, len(values))
+	for field, value := range values {
+		out[field] = hashes(field + ":" + value)
+	}
+	return out
+}
+
+func (i Item) echo(r Request) Echo {
+	return Echo{
+		ExternalID: i.ExternalID, StartedProcessingAt: i.StartedProcessingAt, FinishedAt: i.FinishedAt,
+		RequestedAt: i.RequestedAt, Identity: r.Person.Identity, ConsentRequestID: i.ConsentRequestID,
+		PolicyKey: i.PolicyKey, PropertyID: i.PropertyID, ConsentPreferences: r.Person.ConsentPreferences,
+		CustomFields: r.Person.CustomFields, Source: i.Source, Location: r.Submission.Location,
+	}
+}
+
+// reader collects the problems of an item.
+type reader struct {
+	loc      []any
+	problems []identity.Problem
+}
+
+func (r *reader) wrong(kind, msg string, at ...any) {
+	r.problems = append(r.problems, identity.Problem{
+		Type: kind, Loc: append(append([]any{}, r.loc...), at...), Msg: msg,
+	})
+}
+
+func (r *reader) time(field string, s *string) *time.Time {
+	if s == nil {
+		return nil
+	}
+	t, ok := ParseTime(*s)
+	if !ok {
+		r.wrong("datetime_from_date_parsing", "Input should be a valid datetime or date", field)
+		return nil
+	}
+	return &t
+}
+
+// text refuses what the database cannot hold.
+func (r *reader) text(field string, s *string) {
+	if s != nil && strings.ContainsRune(*s, 0) {
+		r.wrong("value_error", "Value error, NUL characters are not allowed", field)
+	}
+}
+
+func (r *reader) location(s *string) *string {
+	if s == nil || strings.TrimSpace(*s) == "" {
+		return nil
+	}
+	clean, ok := NormalizeLocation(*s)
+	if !ok {
+		r.wrong("value_error", "Value error, Invalid location format '"+*s+
+			"'. Must follow ISO 3166 format (e.g., 'US', 'US-CA', 'GB', 'CA-ON', 'EEA')", "location")
+		return nil
+	}
+	return &clean
+}
+
+func (r *reader) encryptionKey(s *string) string {
+	if s == nil {
+		return ""
+	}
+	if len(*s) != encryptionKeySize {
+		r.wrong("value_error", "Value error, Encryption key must be 16 bytes long", "encryption_key")
+	}
+	return *s
+}
+
+func (r *reader) customFields(fields map[string]json.RawMessage) map[string]identity.Labeled {
+	if len(fields) == 0 {
+		return nil
+	}
+	out := make(map[string]identity.Labeled, len(fields))
+	for name, raw := range fields {
+		labeled, ok := identity.ParseLabeled(raw)
+		if !ok || strings.ContainsRune(name, 0) {
+			r.wrong("value_error", `Value error, a custom field must have the form {"label": "Field label", "value": "123"}`,
+				"custom_privacy_request_fields", name)
+			continue
+		}
+		out[name] = labeled
+	}
+	return out
+}
+
+var location = regexp.MustCompile(`^(EEA|[A-Z]{2}(-[A-Z0-9]{1,3})?)$`)
+
+// NormalizeLocation gives an ISO 3166 code in its usual spelling.
+func NormalizeLocation(s string) (string, bool) {
+	clean := strings.ToUpper(strings.ReplaceAll(strings.TrimSpace(s), "_", "-"))
+	return clean, location.MatchString(clean)
+}
+
+// ParseTime reads a date, or a date and time; without an offset it is UTC.
+func ParseTime(s string) (time.Time, bool) {
+	s = strings.TrimSpace(s)
+	for _, layout := range []string{
+		time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00",
+		"2006-01-02 15:04:05.999999999", "2006-01-02T15:04", "2006-01-02",
+	} {
+		if t, err := time.Parse(layout, s); err == nil && t.Year() >= 1 && t.Year() <= 9999 {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
+func orNil(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil
+	}
+	return raw
+}

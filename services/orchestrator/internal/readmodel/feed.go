@@ -1,0 +1,248 @@
+package readmodel
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/pkg/events"
+)
+
+// FeedEvents is the name under which the feed of the facts notes how far it
+// has come.
+const FeedEvents = "events"
+
+const (
+	batchAtMost  = 256
+	batchLinger  = 3 * time.Millisecond
+	feedPending  = 2048
+	feedAckWait  = 2 * time.Minute
+	retryFirst   = 200 * time.Millisecond
+	retryLongest = 5 * time.Second
+	lagEvery     = 5 * time.Second
+)
+
+// Feed is one of the two durable feeds of the read model. While the database
+// is away it holds what it has and takes no more; then it catches up.
+type Feed struct {
+	name   string // of the durable consumer
+	stream string
+	config jetstream.ConsumerConfig
+	add    func(*Batch, jetstream.Msg) error
+
+	store  *Store
+	js     jetstream.JetStream
+	logger *slog.Logger
+	lag    prometheus.Gauge
+}
+
+// NewRecordsFeed projects the records themselves.
+func NewRecordsFeed(s *Store, js jetstream.JetStream, bucket *topology.Bucket, logger *slog.Logger, lag prometheus.Gauge) *Feed {
+	return newFeed(topology.ConsumerProjectionRecords, bucket.StreamName(), addRecord, s, js, logger, lag)
+}
+
+// NewEventsFeed projects the facts: log entries and calls. since, if it is not
+// zero, is where the feed begins anew.
+func NewEventsFeed(s *Store, js jetstream.JetStream, logger *slog.Logger, lag prometheus.Gauge) *Feed {
+	f := newFeed(topology.ConsumerProjectionEvents, events.StreamEvents, addEvent, s, js, logger, lag)
+	f.config.FilterSubjects = []string{"dsr.event.request.>", "dsr.event.webhook.>", "dsr.event.callback.>", "dsr.event.execution.>"}
+	return f
+}
+
+func newFeed(name, stream string, add func(*Batch, jetstream.Msg) error, s *Store, js jetstream.JetStream, logger *slog.Logger, lag prometheus.Gauge) *Feed {
+	return &Feed{
+		name: name, stream: stream, add: add, store: s, js: js, logger: logger.With("feed", name), lag: lag,
+		config: jetstream.ConsumerConfig{
+			Durable: name, AckPolicy: jetstream.AckExplicitPolicy, AckWait: feedAckWait,
+			MaxAckPending: feedPending, MaxDeliver: -1,
+		},
+	}
+}
+
+// Restart lets the feed begin again: at the given time, or, where that is
+// zero, with everything that the stream has. What was projected already is
+// projected again, to no effect.
+func (f *Feed) Restart(ctx context.Context, at time.Time) error {
+	err := f.js.DeleteConsumer(ctx, f.stream, f.name)
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return fmt.Errorf("readmodel: restart feed: %w", err)
+	}
+	config := f.config
+	if !at.IsZero() {
+		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &at
+	}
+	if _, err := f.js.CreateOrUpdateConsumer(ctx, f.stream, config); err != nil {
+		return fmt.Errorf("readmodel: restart feed: %w", err)
+	}
+	return nil
+}
+
+// Run feeds until ctx ends.
+func (f *Feed) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		consumer, err := f.consumer(ctx)
+		if err != nil {
+			return err
+		}
+		if err := f.consume(ctx, consumer); err != nil && ctx.Err() == nil {
+			f.logger.Warn("feed interrupted", "error", err)
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// consumer binds the durable consumer. One that exists is left as it is: it
+// may have been told to begin at another place than a new one.
+func (f *Feed) consumer(ctx context.Context) (jetstream.Consumer, error) {
+	var consumer jetstream.Consumer
+	err := topology.Await(ctx, nil, func(ctx context.Context) error {
+		var err error
+		consumer, err = f.js.Consumer(ctx, f.stream, f.name)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			consumer, err = f.js.CreateOrUpdateConsumer(ctx, f.stream, f.config)
+		}
+		return err
+	})
+	return consumer, err
+}
+
+func (f *Feed) consume(ctx context.Context, consumer jetstream.Consumer) error {
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(2 * batchAtMost))
+	if err != nil {
+		return fmt.Errorf("readmodel: pull: %w", err)
+	}
+	defer messages.Stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go f.watchLag(ctx, consumer)
+	for {
+		batch, err := nextBatch(ctx, messages)
+		if err != nil {
+			return err
+		}
+		if err := f.project(ctx, batch); err != nil {
+			return err
+		}
+	}
+}
+
+// nextBatch waits for a message and takes what comes with it.
+func nextBatch(ctx context.Context, messages jetstream.MessagesContext) ([]jetstream.Msg, error) {
+	msg, err := messages.Next(jetstream.NextContext(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("readmodel: next message: %w", err)
+	}
+	batch := []jetstream.Msg{msg}
+	for len(batch) < batchAtMost {
+		msg, err := messages.Next(jetstream.NextMaxWait(batchLinger))
+		if err != nil {
+			break // nothing more for now; a lasting error comes again
+		}
+		batch = append(batch, msg)
+	}
+	return batch, nil
+}
+
+// project writes the messages and acknowledges them. Rows that the database
+// refuses are written one by one, so that one of them does not hold up the
+// rest for ever.
+func (f *Feed) project(ctx context.Context, messages []jetstream.Msg) error {
+	err := f.write(ctx, messages)
+	if errors.Is(err, ErrRefused) && len(messages) > 1 {
+		for _, msg := range messages {
+			if err := f.project(ctx, []jetstream.Msg{msg}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if errors.Is(err, ErrRefused) {
+		f.logger.Error("the database does not take this message; it is left out", "subject", messages[0].Subject(), "error", err)
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, msg := range messages {
+		if err := msg.Ack(); err != nil {
+			return fmt.Errorf("readmodel: acknowledge: %w", err)
+		}
+	}
+	return nil
+}
+
+// write tries until the database is there.
+func (f *Feed) write(ctx context.Context, messages []jetstream.Msg) error {
+	batch := f.batch(messages)
+	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
+		err := f.store.Project(ctx, batch)
+		if err == nil || !errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		case <-timer.C:
+		}
+	}
+}
+
+func (f *Feed) batch(messages []jetstream.Msg) Batch {
+	var b Batch
+	for _, msg := range messages {
+		if err := f.add(&b, msg); err != nil {
+			f.logger.Error("a message cannot be read; it is left out", "subject", msg.Subject(), "error", err)
+		}
+	}
+	return b
+}
+
+func addRecord(b *Batch, msg jetstream.Msg) error {
+	if topology.IsMarker(msg.Headers()) {
+		b.Removed = append(b.Removed, topology.KeyOfSubject(msg.Subject()))
+		return nil
+	}
+	rec := new(record.Record)
+	if err := json.Unmarshal(msg.Data(), rec); err != nil {
+		return fmt.Errorf("readmodel: decode record: %w", err)
+	}
+	b.Records = append(b.Records, rec)
+	return nil
+}
+
+func addEvent(b *Batch, msg jetstream.Msg) error {
+	e, err := events.Decode(msg.Headers(), msg.Data())
+	if err != nil {
+		return fmt.Errorf("readmodel: decode event: %w", err)
+	}
+	if meta, err := msg.Metadata(); err == nil && meta.Timestamp.After(b.SeenAt) {
+		b.Feed, b.SeenAt = FeedEvents, meta.Timestamp
+	}
+	return b.AddFact(e)
+}
+
+// watchLag shows how many messages wait to be projected.
+func (f *Feed) watchLag(ctx context.Context, consumer jetstream.Consumer) {
+	ticker := time.NewTicker(lagEvery)
+	defer ticker.Stop()
+	for {
+		if info, err := consumer.Info(ctx); err == nil {
+			f.lag.Set(float64(info.NumPending) + float64(info.NumAckPending))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package readmodel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel/db"
+)
+
+// Record gives the record of a request, ErrNotFound where there is none.
+func (s *Store) Record(ctx context.Context, id string) (*record.Record, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	data, err := s.queries.RequestRecord(ctx, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return readRecord(data)
+}
+
+// LogEntry is an entry of a request's log as it was stored; see Entry.
+type LogEntry struct {
+	RequestID   string
+	Audit       bool
+	DatasetName string
+	Status      string
+	Message     *string
+	ActionType  *string
+	UserID      *string
+	WebhookID   *string
+	At          time.Time
+}
+
+// ExecutionLog gives one page of a request's execution log, oldest first, and
+// the number of all entries.
+func (s *Store) ExecutionLog(ctx context.Context, id string, page, size int) ([]LogEntry, int, error) {
+	if err := s.usable(); err != nil {
+		return nil, 0, err
+	}
+	total, err := s.queries.CountExecutionLog(ctx, id)
+	if err != nil {
+		return nil, 0, unavailable(err)
+	}
+	rows, err := s.queries.ExecutionLog(ctx, db.ExecutionLogParams{
+		RequestID: id, AtMost: int32(size), Skip: int32((page - 1) * size), //nolint:gosec // both are checked by the edge
+	})
+	if err != nil {
+		return nil, 0, unavailable(err)
+	}
+	entries := make([]LogEntry, 0, len(rows))
+	for _, r := range rows {
+		entries = append(entries, LogEntry{
+			RequestID: id, DatasetName: r.DatasetName, Status: r.Status,
+			Message: r.Message, ActionType: r.ActionType, At: r.At,
+		})
+	}
+	return entries, int(total), nil
+}
+
+// Log gives the whole logs of some requests, audit trail and execution log, by
+// request, oldest first.
+func (s *Store) Log(ctx context.Context, ids []string) (map[string][]LogEntry, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	rows, err := s.queries.LogEntries(ctx, ids)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	logs := make(map[string][]LogEntry, len(ids))
+	for _, r := range rows {
+		logs[r.RequestID] = append(logs[r.RequestID], LogEntry{
+			RequestID: r.RequestID, Audit: r.Kind == kindAudit, DatasetName: r.DatasetName, Status: r.Status,
+			Message: r.Message, ActionType: r.ActionType, UserID: r.UserID, WebhookID: r.WebhookID, At: r.At,
+		})
+	}
+	return logs, nil
+}
+
+// CallFacts gives everything that was reported about a request's calls, oldest
+// first.
+func (s *Store) CallFacts(ctx context.Context, id string) ([]db.CallFactsRow, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	rows, err := s.queries.CallFacts(ctx, id)
+	return rows, unavailable(err)
+}
+
+// Overdue is a wait whose deadline has passed.
+type Overdue struct {
+	RequestID string
+	CallID    string
+	Deadline  time.Time
+}
+
+// OverdueAt gives the waits that are over at the given time, longest first.
+func (s *Store) OverdueAt(ctx context.Context, now time.Time, atMost int) ([]Overdue, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	rows, err := s.queries.OverdueRequests(ctx, db.OverdueRequestsParams{Now: now, AtMost: int32(atMost)}) //nolint:gosec // a small constant
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	waits := make([]Overdue, 0, len(rows))
+	for _, r := range rows {
+		if r.Deadline != nil {
+			waits = append(waits, Overdue{RequestID: r.ID, CallID: r.AwaitedCall, Deadline: *r.Deadline})
+		}
+	}
+	return waits, nil
+}
+
+// Remembered gives, in the order of their ids and after the given one, the
+// records of requests that are not finished or have changed since the given
+// time.
+func (s *Store) Remembered(ctx context.Context, after string, since time.Time, atMost int) ([]*record.Record, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	rows, err := s.queries.UnfinishedOrRecentRecords(ctx, db.UnfinishedOrRecentRecordsParams{
+		After: after, Since: since, AtMost: int32(atMost), //nolint:gosec // a small constant
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	records := make([]*record.Record, 0, len(rows))
+	for _, r := range rows {
+		rec, err := readRecord(r.Record)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.ID, err)
+		}
+		records = append(records, rec)
+	}
+	return records, nil
+}
+
+// FeedSeenAt is the time of the last fact that a feed has projected, zero where
+// it has projected none.
+func (s *Store) FeedSeenAt(ctx context.Context, feed string) (time.Time, error) {
+	if err := s.usable(); err != nil {
+		return time.Time{}, err
+	}
+	at, err := s.queries.FeedSeen(ctx, feed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	return at, unavailable(err)
+}

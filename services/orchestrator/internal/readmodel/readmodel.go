@@ -1,0 +1,124 @@
+// Package readmodel is what people read about privacy requests: a projection,
+// in Postgres, of the records and of the facts about them.
+//
+// It has two feeds. The transition loop applies what a command or a callback
+// has done before it answers (Inline), so that callers read their writes; two
+// durable consumers (Feed), one on the records' bucket and one on the facts,
+// bring everything else, many rows a statement. A request is guarded by its
+// revision and a fact by its id, so neither the order nor the repetition of
+// the two feeds matters.
+//
+// The database may be away. Transitions do not need it: Inline gives up after
+// a quarter of a second and, through a breaker, at once while it stays away;
+// the feeds catch up afterwards. Reads then fail with ErrUnavailable.
+//
+// Nothing personal is stored here: identities are keyed hashes, reasons are
+// sealed.
+package readmodel
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel/db"
+)
+
+//go:generate go tool -modfile=../../../../tools/go.mod sqlc generate
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Store is the read model in its database.
+type Store struct {
+	pool     *pgxpool.Pool
+	queries  *db.Queries
+	migrated atomic.Bool
+}
+
+// Open names the database; nothing is connected before it is used.
+func Open(ctx context.Context, url string) (*Store, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("readmodel: the database URL cannot be read")
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("readmodel: open pool: %w", err)
+	}
+	return &Store{pool: pool, queries: db.New(pool)}, nil
+}
+
+// Close gives the connections back.
+func (s *Store) Close() { s.pool.Close() }
+
+// Migrate brings the schema up to date. Several replicas may do it at once: a
+// lock in the database lets one after the other. Until it has succeeded every
+// other method fails with ErrUnavailable.
+func (s *Store) Migrate(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return fmt.Errorf("readmodel: migrations: %w", err)
+	}
+	conn := stdlib.OpenDBFromPool(s.pool)
+	defer func(c *sql.DB) { _ = c.Close() }(conn)
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return fmt.Errorf("readmodel: migration lock: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, conn, files, goose.WithSessionLocker(locker))
+	if err != nil {
+		return fmt.Errorf("readmodel: migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("%w: migrate: %w", ErrUnavailable, err)
+	}
+	s.migrated.Store(true)
+	return nil
+}
+
+// Ping says whether the database answers and has its schema.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	return unavailable(s.pool.Ping(ctx))
+}
+
+func (s *Store) usable() error {
+	if !s.migrated.Load() {
+		return fmt.Errorf("%w: the schema is not there yet", ErrUnavailable)
+	}
+	return nil
+}
+
+// unavailable marks what went wrong in the database, so that callers need not
+// know its errors.
+func unavailable(err error) error {
+	if err == nil || errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && refusesData(answer.Code) {
+		return fmt.Errorf("%w: SQLSTATE %s", ErrRefused, answer.Code) // its text may repeat values
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// refusesData says whether an SQLSTATE is about the rows themselves: a data
+// exception (22) or a violated constraint (23). Waiting does not help then.
+func refusesData(code string) bool {
+	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23")
+}

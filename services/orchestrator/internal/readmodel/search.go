@@ -1,0 +1,242 @@
+package readmodel
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/parley-dsr/parley/internal/record"
+)
+
+// Range of times, both ends strict; nil is open.
+type Range struct{ After, Before *time.Time }
+
+// Filter selects requests (contract §6.4). Its zero value selects all that are
+// not deleted.
+type Filter struct {
+	IDs             []string
+	ExcludeIDs      []string
+	IDPart          string
+	Statuses        []string
+	IdentityHashes  []string
+	FieldHashes     []string
+	Fuzzy           string   // begin of an id …
+	FuzzyHashes     []string // … or one of these hashes
+	ExternalID      string   // begin of it
+	Location        string   // a country includes its subdivisions
+	Actions         []string
+	Created         Range
+	Started         Range
+	Completed       Range
+	Errored         Range
+	OverdueAt       *time.Time
+	NotOverdueAt    *time.Time
+	Deleted         bool // also the deleted ones
+	ConsentWebhooks bool // also those of the source Consent Webhook
+}
+
+// Order of a list; the zero value is newest first.
+type Order struct {
+	Field     string
+	Ascending bool
+}
+
+// sortColumns are the columns by which requests are sorted, by the name of the
+// field. Only these ever reach a statement.
+func sortColumn(field string) (string, bool) {
+	switch field {
+	case "":
+		return "created_at", true
+	case "id", "status", "external_id", "source", "location", "created_at", "updated_at", "started_processing_at",
+		"finished_processing_at", "reviewed_at", "paused_at", "canceled_at", "due_date", "deleted_at":
+		return field, true
+	case "days_left":
+		return "due_date", true
+	}
+	return "", false
+}
+
+// Search gives one page of the selected requests and the number of all. It is
+// written out rather than generated: a statement has only the conditions that
+// were asked for, so that each is served by its index.
+func (s *Store) Search(ctx context.Context, f Filter, o Order, page, size int) ([]*record.Record, int, error) {
+	if err := s.usable(); err != nil {
+		return nil, 0, err
+	}
+	column, ok := sortColumn(o.Field)
+	if !ok {
+		return nil, 0, ErrSortField
+	}
+	direction := "DESC"
+	if o.Ascending {
+		direction = "ASC"
+	}
+	var c conditions
+	c.filter(f)
+	where, args := c.where(), c.args
+
+	var total int
+	if err := s.pool.QueryRow(ctx, "SELECT count(*) FROM requests"+where, args...).Scan(&total); err != nil {
+		return nil, 0, unavailable(err)
+	}
+	skip := (page - 1) * size
+	if total <= skip {
+		return nil, total, nil
+	}
+	query := "SELECT record FROM requests" + where +
+		" ORDER BY " + column + " " + direction + " NULLS LAST, id" +
+		" LIMIT " + strconv.Itoa(size) + " OFFSET " + strconv.Itoa(skip)
+	rows, err := s.pool.Query(ctx, query, args...)
+	if err != nil {
+		return nil, 0, unavailable(err)
+	}
+	records, err := pgx.CollectRows(rows, scanRecord)
+	return records, total, unavailable(err)
+}
+
+// SelectIDs gives the ids of all selected requests; ErrTooMany, and their
+// number, where there are more than atMost.
+func (s *Store) SelectIDs(ctx context.Context, f Filter, atMost int) ([]string, int, error) {
+	if err := s.usable(); err != nil {
+		return nil, 0, err
+	}
+	var c conditions
+	c.filter(f)
+	var total int
+	if err := s.pool.QueryRow(ctx, "SELECT count(*) FROM requests"+c.where(), c.args...).Scan(&total); err != nil {
+		return nil, 0, unavailable(err)
+	}
+	if total > atMost {
+		return nil, total, ErrTooMany
+	}
+	rows, err := s.pool.Query(ctx, "SELECT id FROM requests"+c.where()+" ORDER BY created_at, id", c.args...)
+	if err != nil {
+		return nil, 0, unavailable(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return ids, len(ids), unavailable(err)
+}
+
+func scanRecord(row pgx.CollectableRow) (*record.Record, error) {
+	var data []byte
+	if err := row.Scan(&data); err != nil {
+		return nil, fmt.Errorf("readmodel: scan record: %w", err)
+	}
+	return readRecord(data)
+}
+
+func readRecord(data []byte) (*record.Record, error) {
+	rec := new(record.Record)
+	if err := json.Unmarshal(data, rec); err != nil {
+		return nil, fmt.Errorf("readmodel: decode record: %w", err)
+	}
+	return rec, nil
+}
+
+// conditions collects the WHERE clause of a statement and its arguments.
+type conditions struct {
+	clauses []string
+	args    []any
+}
+
+// and adds a clause; each "?" in it stands for the next value.
+func (c *conditions) and(clause string, values ...any) {
+	for _, v := range values {
+		c.args = append(c.args, v)
+		clause = strings.Replace(clause, "?", "$"+strconv.Itoa(len(c.args)), 1)
+	}
+	c.clauses = append(c.clauses, clause)
+}
+
+func (c *conditions) where() string {
+	if len(c.clauses) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(c.clauses, " AND ")
+}
+
+func (c *conditions) filter(f Filter) {
+	c.and("(source IS NULL OR source <> 'Dataset Test')")
+	if !f.Deleted {
+		c.and("deleted_at IS NULL")
+	}
+	if !f.ConsentWebhooks && f.IDPart == "" {
+		c.and("(source IS NULL OR source <> 'Consent Webhook')")
+	}
+	c.identifiers(f)
+	c.properties(f)
+	c.times("created_at", f.Created)
+	c.times("started_processing_at", f.Started)
+	c.ended("complete", f.Completed)
+	c.ended("error", f.Errored)
+	const open = "status NOT IN ('complete', 'denied', 'canceled', 'error')"
+	if f.OverdueAt != nil {
+		c.and(open+" AND due_date < ?", *f.OverdueAt)
+	}
+	if f.NotOverdueAt != nil {
+		c.and("NOT ("+open+" AND due_date IS NOT NULL AND due_date < ?)", *f.NotOverdueAt)
+	}
+}
+
+func (c *conditions) identifiers(f Filter) {
+	if f.IDs != nil {
+		c.and("id = ANY(?::text[])", f.IDs)
+	}
+	if len(f.ExcludeIDs) > 0 {
+		c.and("NOT id = ANY(?::text[])", f.ExcludeIDs)
+	}
+	if f.IDPart != "" {
+		c.and("id ILIKE ?", "%"+escapeLike(f.IDPart)+"%")
+	}
+	if f.IdentityHashes != nil {
+		c.and("identity_hashes && ?::text[]", f.IdentityHashes)
+	}
+	if f.FieldHashes != nil {
+		c.and("custom_field_hashes && ?::text[]", f.FieldHashes)
+	}
+	if f.Fuzzy != "" {
+		c.and("(id ILIKE ? OR identity_hashes && ?::text[])", escapeLike(f.Fuzzy)+"%", f.FuzzyHashes)
+	}
+	if f.ExternalID != "" {
+		c.and("lower(external_id) LIKE ?", escapeLike(strings.ToLower(f.ExternalID))+"%")
+	}
+}
+
+func (c *conditions) properties(f Filter) {
+	if len(f.Statuses) > 0 {
+		c.and("status = ANY(?::text[])", f.Statuses)
+	}
+	if len(f.Actions) > 0 {
+		c.and("actions && ?::text[]", f.Actions)
+	}
+	if f.Location != "" {
+		c.and("(location = ? OR location LIKE ?)", f.Location, escapeLike(f.Location)+"-%")
+	}
+}
+
+func (c *conditions) times(column string, r Range) {
+	if r.After != nil {
+		c.and(column+" > ?", *r.After)
+	}
+	if r.Before != nil {
+		c.and(column+" < ?", *r.Before)
+	}
+}
+
+// ended selects requests of a status by the time at which they ended.
+func (c *conditions) ended(status string, r Range) {
+	if r.After == nil && r.Before == nil {
+		return
+	}
+	c.and("status = ?", status)
+	c.times("finished_processing_at", r)
+}
+
+func escapeLike(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
+}

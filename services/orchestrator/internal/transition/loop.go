@@ -1,0 +1,264 @@
+// Package transition is the loop that moves privacy requests on. Every input
+// is a durable message: a command, or a fact of another service. The loop reads
+// the record, lets package lifecycle decide, commits the next record with one
+// compare-and-set, publishes what the decision ordered, answers who waits, and
+// only then acknowledges the input.
+//
+// State commits once, at the compare-and-set. Everything after it may be done
+// again: a record keeps, as its outbox, what it still has to publish, under ids
+// that do not change, and whoever next gets an input for the request publishes
+// it first. A process may therefore die at any point; nothing is lost, and what
+// is repeated carries the id it had.
+//
+// Inputs of one request are handled one after the other in a process. Between
+// processes the compare-and-set decides, and the one that loses starts over.
+//
+// The loop needs NATS only. The read model is told what happened, for callers
+// that want to read their writes, and may be away.
+package transition
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/parley-dsr/parley/internal/catalog"
+	"github.com/parley-dsr/parley/internal/process"
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/internal/vault"
+	"github.com/parley-dsr/parley/internal/work"
+	"github.com/parley-dsr/parley/pkg/events"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/lifecycle"
+)
+
+const (
+	maxConflicts = 32
+	stepTimeout  = 15 * time.Second
+	drainTimeout = 10 * time.Second
+)
+
+// Config is what a Loop works with.
+type Config struct {
+	NATS     *nats.Conn
+	JS       jetstream.JetStream
+	Requests *topology.Bucket
+	Vault    *vault.Vault
+	Catalog  *catalog.Store
+	Rules    lifecycle.Rules
+	// ManualApproval is used until the config service has published the
+	// setting.
+	ManualApproval bool
+	// IdentityTTL is the life that an identity is given again at each touch.
+	IdentityTTL time.Duration
+	// Retention is how long the record of an ended request stays; 0 is for
+	// ever.
+	Retention time.Duration
+	// Apply tells the read model, before a waiting caller is answered.
+	Apply func(ctx context.Context, rec *record.Record, facts []events.Event) error
+	// Show makes the REST object of a record for answers.
+	Show    func(rec *record.Record, now time.Time) (json.RawMessage, error)
+	Logger  *slog.Logger
+	Metrics *Metrics
+	Clock   func() time.Time
+	// Workers is the number of inputs that are handled at the same time.
+	Workers int
+}
+
+// Loop is the transition loop of one process.
+type Loop struct {
+	Config
+}
+
+// New returns a loop that has not started.
+func New(c Config) *Loop {
+	if c.Workers <= 0 {
+		c.Workers = 32
+	}
+	return &Loop{Config: c}
+}
+
+// Run takes inputs until ctx ends, and returns when those that it has taken are
+// done.
+func (l *Loop) Run(ctx context.Context) error {
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	shards := newShards(l.Workers, func(m message) { l.take(working, m) })
+	group := process.NewGroup(ctx, l.Logger)
+	for _, source := range sources() {
+		group.Go(source.config.Durable, func(ctx context.Context) error { return l.pull(ctx, source, shards) })
+	}
+	err := group.Wait()
+	cut := time.AfterFunc(drainTimeout, stop)
+	defer cut.Stop()
+	shards.drain()
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	return err
+}
+
+// take handles one message to its end.
+func (l *Loop) take(ctx context.Context, m message) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	started := time.Now()
+	err := m.err
+	if err == nil {
+		err = l.Handle(ctx, m.delivery)
+	}
+	l.Metrics.handled(m.delivery, err, time.Since(started))
+	l.end(m, err)
+}
+
+// Delivery is an input as it came, with the inbox of the caller that waits for
+// its answer, if there is one.
+type Delivery struct {
+	RequestID string
+	Input     lifecycle.Input
+	ReplyTo   string
+}
+
+// Handle applies one input. When it returns nil the input may be acknowledged;
+// any error means that it has to come again.
+func (l *Loop) Handle(ctx context.Context, d Delivery) error {
+	for range maxConflicts {
+		err := l.step(ctx, d)
+		if !errors.Is(err, topology.ErrConflict) {
+			return err
+		}
+		l.Metrics.conflicts.Inc()
+	}
+	return fmt.Errorf("%w: %s", errContended, d.RequestID)
+}
+
+// step is one pass: read, decide, commit, publish, answer.
+func (l *Loop) step(ctx context.Context, d Delivery) error {
+	rec, revision, err := l.load(ctx, d.RequestID)
+	if err != nil {
+		return err
+	}
+	if rec != nil && len(rec.Outbox) > 0 && !lifecycle.AnswersLastWork(rec, d.Input) {
+		if _, err := l.publish(ctx, rec); err != nil {
+			return err
+		}
+	}
+	if lifecycle.NeedsContext(rec, d.Input) {
+		if d.Input.Context, err = l.context(ctx, rec, d.Input); err != nil {
+			return err
+		}
+	}
+	now := l.Clock().UTC()
+	out := l.Rules.Decide(rec, d.Input, now)
+	var facts []events.Event
+	if out.Next != nil {
+		rec = out.Next
+		if facts, err = l.commit(ctx, rec, revision); err != nil {
+			return err
+		}
+	}
+	l.answer(ctx, d, rec, facts, out.Answer)
+	return nil
+}
+
+// load reads the record; nil and revision 0 where there is none.
+func (l *Loop) load(ctx context.Context, id string) (*record.Record, uint64, error) {
+	entry, err := l.Requests.Get(ctx, id)
+	if errors.Is(err, topology.ErrNotFound) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("transition: read record: %w", err)
+	}
+	rec := new(record.Record)
+	if err := json.Unmarshal(entry.Value, rec); err != nil {
+		return nil, 0, fmt.Errorf("transition: decode record %s: %w", id, err)
+	}
+	return rec, entry.Revision, nil
+}
+
+// commit writes the next record, publishes its outbox and settles it.
+func (l *Loop) commit(ctx context.Context, next *record.Record, revision uint64) ([]events.Event, error) {
+	value, err := json.Marshal(next)
+	if err != nil {
+		return nil, fmt.Errorf("transition: encode record: %w", err)
+	}
+	ttl := l.ttl(next)
+	if revision == 0 {
+		revision, err = l.Requests.Create(ctx, next.ID, value, ttl)
+	} else {
+		revision, err = l.Requests.Update(ctx, next.ID, value, revision, ttl)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("transition: commit: %w", err)
+	}
+	facts, err := l.publish(ctx, next)
+	if err != nil {
+		return nil, err
+	}
+	l.settle(next, revision, ttl)
+	return facts, nil
+}
+
+// settle clears the outbox. Nobody waits for it: whoever changed the record
+// meanwhile has published the outbox, and one that stays is published again.
+func (l *Loop) settle(rec *record.Record, revision uint64, ttl time.Duration) {
+	if len(rec.Outbox) == 0 {
+		return
+	}
+	settled := *rec
+	settled.Outbox = nil
+	value, err := json.Marshal(settled)
+	if err != nil {
+		return
+	}
+	_, _ = l.Requests.UpdateAsync(rec.ID, value, revision, ttl)
+}
+
+// ttl is the life of a record: for ever, or, once the request has ended and
+// where there is a retention, that and never less than anything may still ask
+// for it: late attempts of one_way calls, and the retry of a failed run.
+func (l *Loop) ttl(rec *record.Record) time.Duration {
+	if l.Retention <= 0 || !rec.Status.Ended() {
+		return 0
+	}
+	needed := l.Rules.DeliveryMaxAge
+	if !rec.Status.Final() {
+		needed = max(needed, l.IdentityTTL)
+	}
+	return max(l.Retention, needed)
+}
+
+// answer tells the read model and then the caller, where one waits. The read
+// model has another feed, so its failure changes nothing.
+func (l *Loop) answer(ctx context.Context, d Delivery, rec *record.Record, facts []events.Event, answer work.Answer) {
+	if d.ReplyTo == "" {
+		return
+	}
+	if rec != nil {
+		if answer.Accepted {
+			if err := l.Apply(ctx, rec, facts); err != nil {
+				l.Metrics.lateApplies.Inc()
+			}
+		}
+		shown, err := l.Show(rec, l.Clock().UTC())
+		if err != nil {
+			l.Logger.Error("the answer lacks the request", "request_id", rec.ID, "error", err)
+		}
+		answer.Request = shown
+	}
+	data, err := json.Marshal(answer)
+	if err != nil {
+		l.Logger.Error("the answer cannot be written", "request_id", d.RequestID, "error", err)
+		return
+	}
+	if err := l.NATS.Publish(d.ReplyTo, data); err != nil {
+		l.Logger.Warn("the caller could not be answered", "request_id", d.RequestID, "error", err)
+	}
+}
