@@ -141,6 +141,12 @@ func (b *Bucket) last(ctx context.Context, key string) (e Entry, marker bool, er
 		return Entry{}, false, ErrKey
 	}
 	msg, err := b.stream.GetLastMsgForSubject(ctx, b.Subject(key))
+	if errors.Is(err, nats.ErrNoResponders) {
+		// The owner may have changed, since we bound, who answers reads.
+		if _, err = b.stream.Info(ctx); err == nil {
+			msg, err = b.stream.GetLastMsgForSubject(ctx, b.Subject(key))
+		}
+	}
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return Entry{}, false, ErrNotFound
 	}

@@ -1,0 +1,7 @@
+package topology
+
+// For tests.
+var (
+	CheckVersion = checkVersion
+	WholeSeconds = wholeSeconds
+)
