@@ -39,12 +39,34 @@ func (l *listener) Serve(ctx context.Context, service string, h http.Handler) er
 	if l.addr == "" {
 		return NotSet("PARLEY_HTTP_ADDR", "an address to listen on, such as 127.0.0.1:8080")
 	}
-	socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.addr)
+	socket, err := Socket(ctx, l.addr)
 	if err != nil {
-		return explainListen(l.addr, err)
+		return err
 	}
-	l.logger.Info("listening", "addr", socket.Addr().String(), "service", service)
-	return serve(ctx, socket, h, l.logger)
+	return On(socket, l.logger).Serve(ctx, service, h)
+}
+
+// Socket listens on addr, host:port; the error says what to do about it.
+func Socket(ctx context.Context, addr string) (net.Listener, error) {
+	socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, explainListen(addr, err)
+	}
+	return socket, nil
+}
+
+// On is a Front over a socket that listens already.
+func On(socket net.Listener, logger *slog.Logger) Front { return &open{socket: socket, logger: logger} }
+
+type open struct {
+	socket net.Listener
+	logger *slog.Logger
+}
+
+// Serve implements Front.
+func (o *open) Serve(ctx context.Context, service string, h http.Handler) error {
+	o.logger.Info("listening", "addr", o.socket.Addr().String(), "service", service)
+	return serve(ctx, o.socket, h, o.logger)
 }
 
 func explainListen(addr string, err error) error {

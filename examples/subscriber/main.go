@@ -1,0 +1,94 @@
+// Command subscriber prints the life of privacy requests, one JSON line a
+// fact. It is built with pkg/events alone and is meant to be copied.
+//
+//	subscriber -nats nats://127.0.0.1:4222 -durable audit -types dev.parley.request.completed.v1
+//
+// With -durable it goes on where it was when it comes back; without, it begins
+// with the oldest fact that is kept. When facts that it has not seen are gone,
+// it says so and ends with code 3; with -accept-gap it says so and goes on.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/parley-dsr/parley/pkg/events"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	var gap *events.GapError
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+	case errors.As(err, &gap):
+		fmt.Fprintln(os.Stderr, "subscriber:", err)
+		os.Exit(3)
+	default:
+		fmt.Fprintln(os.Stderr, "subscriber:", err)
+		os.Exit(1)
+	}
+}
+
+// line is what is printed for a fact.
+type line struct {
+	ID        string          `json:"id"`
+	Type      string          `json:"type"`
+	Source    string          `json:"source"`
+	RequestID string          `json:"request_id"`
+	Time      time.Time       `json:"time"`
+	Data      json.RawMessage `json:"data"`
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("subscriber", flag.ExitOnError)
+	url := flags.String("nats", nats.DefaultURL, "address of NATS")
+	durable := flags.String("durable", "", "name under which the server remembers what was seen")
+	types := flags.String("types", "", "event types, separated by commas; empty is all")
+	acceptGap := flags.Bool("accept-gap", false, "go on when facts are gone that were not seen")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+
+	nc, err := nats.Connect(*url, nats.Name("subscriber"), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1))
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+
+	subscription := events.Subscription{
+		Durable: *durable,
+		Waiting: func(reason string) { fmt.Fprintln(os.Stderr, "subscriber: waiting:", reason) },
+	}
+	if *types != "" {
+		subscription.Types = strings.Split(*types, ",")
+	}
+	if *acceptGap {
+		subscription.OnGap = func(gap *events.GapError) error {
+			fmt.Fprintln(os.Stderr, "subscriber:", gap)
+			return nil
+		}
+	}
+	out := json.NewEncoder(os.Stdout)
+	return events.Subscribe(ctx, js, subscription, func(_ context.Context, e events.Event) error {
+		return out.Encode(line{
+			ID: e.ID(), Type: e.Type(), Source: e.Source(), RequestID: e.Subject(), Time: e.Time(), Data: e.Data(),
+		})
+	})
+}
