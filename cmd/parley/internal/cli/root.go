@@ -1,0 +1,29 @@
+// Package cli is the command line of parley: the all-in-one and the demo.
+package cli
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parley-dsr/parley/internal/process"
+)
+
+// Run runs the command line. Settings come from environ, everything that is
+// printed goes to out.
+func Run(ctx context.Context, args []string, environ map[string]string, out io.Writer) error {
+	root := &cobra.Command{
+		Use:           "parley",
+		Short:         "Event-driven webhooks for privacy requests",
+		Long:          "Parley runs the webhooks of privacy requests: it calls other systems before and\nafter a request is executed, halts and resumes, and tells everything by events.",
+		Version:       process.Version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetOut(out)
+	root.SetErr(out)
+	root.SetArgs(args)
+	root.AddCommand(serve(environ), demo(environ))
+	return root.ExecuteContext(ctx)
+}
