@@ -11,8 +11,11 @@ require (
 	github.com/parley-dsr/parley/internal/embedded v0.0.0
 	github.com/parley-dsr/parley/pkg/events v0.0.0
 	github.com/prometheus/client_golang v1.25.0
+	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
 	go.uber.org/goleak v1.3.0
 	golang.org/x/net v0.62.0
+	golang.org/x/oauth2 v0.37.0
+	golang.org/x/sync v0.24.0
 )
 
 require (

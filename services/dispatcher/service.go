@@ -61,11 +61,17 @@ func keepLanes(ctx context.Context, s Settings, d process.Deps, gate *process.Ga
 	if err != nil {
 		return err
 	}
-	caller, receivers, err := newCaller(s, d, js, n)
+	receivers, err := newReceivers(s)
 	if err != nil {
 		return err
 	}
 	defer receivers.Close()
+	tokens := authorization.NewOAuth(receivers.HTTP(), d.Clock)
+	defer tokens.Close()
+	caller, err := newCaller(s, d, js, n, receivers, tokens)
+	if err != nil {
+		return err
+	}
 	keeper := lane.NewKeeper(js, n.work, lane.Config{
 		Concurrency: s.LaneConcurrency,
 		AckWait:     s.DeliveryTimeout + ackSlack,
@@ -113,22 +119,25 @@ func await(ctx context.Context, js jetstream.JetStream, gate *process.Gate) (n n
 	return n, nil
 }
 
-func newCaller(s Settings, d process.Deps, js jetstream.JetStream, n needs) (*call.Caller, *egress.Client, error) {
-	ring, err := s.ring()
-	if err != nil {
-		return nil, nil, err
-	}
+func newReceivers(s Settings) (*egress.Client, error) {
 	roots, err := s.roots()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	receivers := egress.New(egress.Rules{
+	return egress.New(egress.Rules{
 		AllowNetworks: s.EgressAllowCIDRs,
 		AllowHTTP:     s.EgressAllowHTTP,
 		Roots:         roots,
 		Timeout:       s.DeliveryTimeout,
 		PerHost:       s.LaneConcurrency,
-	})
+	}), nil
+}
+
+func newCaller(s Settings, d process.Deps, js jetstream.JetStream, n needs, receivers *egress.Client, tokens *authorization.OAuth) (*call.Caller, error) {
+	ring, err := s.ring()
+	if err != nil {
+		return nil, err
+	}
 	return call.New(call.Config{
 		JetStream:    js,
 		Records:      n.requests,
@@ -136,7 +145,7 @@ func newCaller(s Settings, d process.Deps, js jetstream.JetStream, n needs) (*ca
 		Vault:        vault.Open(n.identities, ring),
 		Ring:         ring,
 		Receivers:    receivers,
-		Headers:      authorization.Headers{},
+		Headers:      authorization.Headers{Tokens: tokens},
 		Retry:        retry.Policy{MaxAttempts: s.DeliveryMaxAttempts, Backoff: s.DeliveryBackoff, MaxBackoff: maxBackoff, Jitter: jitter},
 		Jitter:       func() float64 { return 2*rand.Float64() - 1 },
 		MaxAge:       s.DeliveryMaxAge,
@@ -147,5 +156,5 @@ func newCaller(s Settings, d process.Deps, js jetstream.JetStream, n needs) (*ca
 		Clock:        d.Clock,
 		Logger:       d.Logger,
 		Registry:     d.Registry,
-	}), receivers, nil
+	}), nil
 }

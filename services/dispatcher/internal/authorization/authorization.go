@@ -10,21 +10,18 @@ package authorization
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/parley-dsr/parley/internal/catalog"
 )
 
-// ErrToken is returned where the OAuth token of a connection could not be had.
-var ErrToken = errors.New("authorization: the OAuth token could not be fetched")
-
 // Tokens gives the OAuth tokens of connections.
 type Tokens interface {
-	// Token gives a token that is valid now. fresh asks for another one than
-	// the last, because the receiver refused that.
-	Token(ctx context.Context, connectionID string, settings catalog.OAuth, fresh bool) (string, error)
+	// Token gives a token that is good now, and not the one that the receiver
+	// refused, if it did.
+	Token(ctx context.Context, connectionID string, settings catalog.OAuth, refused string) (string, error)
 }
 
 // Headers makes the headers of calls.
@@ -34,8 +31,8 @@ type Headers struct {
 }
 
 // For gives the headers that the connection asks for. oauth is nil where the
-// connection has no OAuth settings.
-func (h Headers) For(ctx context.Context, connectionID string, secrets catalog.Secrets, oauth *catalog.OAuth, fresh bool) (http.Header, error) {
+// connection has no OAuth settings; refused is as in Tokens.
+func (h Headers) For(ctx context.Context, connectionID string, secrets catalog.Secrets, oauth *catalog.OAuth, refused string) (http.Header, error) {
 	header := http.Header{"Content-Type": {"application/json"}}
 	if secrets.Authorization != "" && oauth == nil {
 		header.Set("Authorization", secrets.Authorization)
@@ -48,12 +45,19 @@ func (h Headers) For(ctx context.Context, connectionID string, secrets catalog.S
 	if oauth == nil {
 		return header, nil
 	}
-	token, err := h.Tokens.Token(ctx, connectionID, *oauth, fresh)
+	token, err := h.Tokens.Token(ctx, connectionID, *oauth, refused)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrToken, err)
 	}
-	header.Set("Authorization", "Bearer "+token)
+	header.Set("Authorization", bearer+token)
 	return header, nil
+}
+
+const bearer = "Bearer "
+
+// TokenIn gives the token in headers that For has made.
+func TokenIn(header http.Header) string {
+	return strings.TrimPrefix(header.Get("Authorization"), bearer)
 }
 
 // Headers that frame the message: they follow from the body and the

@@ -11,16 +11,16 @@ import (
 	"github.com/parley-dsr/parley/internal/catalog"
 )
 
-type tokens func(fresh bool) (string, error)
+type tokens func(refused string) (string, error)
 
-func (f tokens) Token(_ context.Context, _ string, _ catalog.OAuth, fresh bool) (string, error) {
-	return f(fresh)
+func (f tokens) Token(_ context.Context, _ string, _ catalog.OAuth, refused string) (string, error) {
+	return f(refused)
 }
 
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
-	issue := tokens(func(fresh bool) (string, error) {
-		if fresh {
+	issue := tokens(func(refused string) (string, error) {
+		if refused == "first" {
 			return "second", nil
 		}
 		return "first", nil
@@ -29,27 +29,27 @@ func TestPrecedence(t *testing.T) {
 		name    string
 		secrets catalog.Secrets
 		oauth   *catalog.OAuth
-		fresh   bool
+		refused string
 		want    http.Header
 	}{
-		{"nothing", catalog.Secrets{}, nil, false, http.Header{}},
-		{"static, as it is", catalog.Secrets{Authorization: "s3cret"}, nil, false, http.Header{"Authorization": {"s3cret"}}},
-		{"headers", catalog.Secrets{Authorization: "s3cret", Headers: map[string]string{"x-tenant": "7"}}, nil, false,
+		{"nothing", catalog.Secrets{}, nil, "", http.Header{}},
+		{"static, as it is", catalog.Secrets{Authorization: "s3cret"}, nil, "", http.Header{"Authorization": {"s3cret"}}},
+		{"headers", catalog.Secrets{Authorization: "s3cret", Headers: map[string]string{"x-tenant": "7"}}, nil, "",
 			http.Header{"Authorization": {"s3cret"}, "X-Tenant": {"7"}}},
-		{"headers replace the secret", catalog.Secrets{Authorization: "s3cret", Headers: map[string]string{"authorization": "mine"}}, nil, false,
+		{"headers replace the secret", catalog.Secrets{Authorization: "s3cret", Headers: map[string]string{"authorization": "mine"}}, nil, "",
 			http.Header{"Authorization": {"mine"}}},
-		{"OAuth", catalog.Secrets{}, &catalog.OAuth{}, false, http.Header{"Authorization": {"Bearer first"}}},
-		{"OAuth after a refusal", catalog.Secrets{}, &catalog.OAuth{}, true, http.Header{"Authorization": {"Bearer second"}}},
-		{"nothing replaces OAuth", catalog.Secrets{Authorization: "s3cret", Headers: map[string]string{"Authorization": "mine"}}, &catalog.OAuth{}, false,
+		{"OAuth", catalog.Secrets{}, &catalog.OAuth{}, "", http.Header{"Authorization": {"Bearer first"}}},
+		{"OAuth after a refusal", catalog.Secrets{}, &catalog.OAuth{}, "first", http.Header{"Authorization": {"Bearer second"}}},
+		{"nothing replaces OAuth", catalog.Secrets{Authorization: "s3cret", Headers: map[string]string{"Authorization": "mine"}}, &catalog.OAuth{}, "",
 			http.Header{"Authorization": {"Bearer first"}}},
 		{"framing is not configured", catalog.Secrets{Headers: map[string]string{
 			"content-length": "1", "Transfer-Encoding": "chunked", "Connection": "close", "Accept-Encoding": "br",
-		}}, nil, false, http.Header{}},
+		}}, nil, "", http.Header{}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := Headers{Tokens: issue}.For(t.Context(), "con_1", test.secrets, test.oauth, test.fresh)
+			got, err := Headers{Tokens: issue}.For(t.Context(), "con_1", test.secrets, test.oauth, test.refused)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,8 +63,8 @@ func TestPrecedence(t *testing.T) {
 
 func TestNoToken(t *testing.T) {
 	t.Parallel()
-	refused := tokens(func(bool) (string, error) { return "", errors.New("refused") })
-	if _, err := (Headers{Tokens: refused}).For(t.Context(), "con_1", catalog.Secrets{}, &catalog.OAuth{}, false); !errors.Is(err, ErrToken) {
+	refused := tokens(func(string) (string, error) { return "", errors.New("refused") })
+	if _, err := (Headers{Tokens: refused}).For(t.Context(), "con_1", catalog.Secrets{}, &catalog.OAuth{}, ""); !errors.Is(err, ErrToken) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -38,9 +39,9 @@ func notMade(call work.Call, outcome string) result {
 // that has ended: nothing is known of the call then.
 func (c *Caller) attempt(ctx context.Context, call work.Call, p prepared) (result, error) {
 	began := c.Clock()
-	answer, err := c.post(ctx, call, p, false)
+	answer, used, err := c.post(ctx, call, p, "")
 	if err == nil && answer.Status == http.StatusUnauthorized && p.oauth != nil {
-		answer, err = c.post(ctx, call, p, true)
+		answer, _, err = c.post(ctx, call, p, used)
 	}
 	if ctx.Err() != nil {
 		return result{}, fmt.Errorf("call: interrupted: %w", context.Cause(ctx))
@@ -65,21 +66,21 @@ func (c *Caller) attempt(ctx context.Context, call work.Call, p prepared) (resul
 	return made, nil
 }
 
-// post makes the call once; fresh asks for another OAuth token than the last.
-func (c *Caller) post(ctx context.Context, call work.Call, p prepared, fresh bool) (egress.Answer, error) {
-	header, err := c.Headers.For(ctx, p.connectionID, p.secrets, p.oauth, fresh)
+// post makes the call once, with another OAuth token than the one that was
+// refused, if one was. It returns the token that it used.
+func (c *Caller) post(ctx context.Context, call work.Call, p prepared, refused string) (egress.Answer, string, error) {
+	header, err := c.Headers.For(ctx, p.connectionID, p.secrets, p.oauth, refused)
 	if err != nil {
-		return egress.Answer{}, err
+		return egress.Answer{}, "", err
 	}
-	for name, values := range p.header {
-		header[name] = values
-	}
+	maps.Copy(header, p.header)
 	if header.Get("User-Agent") == "" {
 		header.Set("User-Agent", "parley/"+c.Version)
 	}
-	return c.Receivers.Post(ctx, egress.Request{
-		URL: p.secrets.URL, Header: header, Body: p.body, WantAnswer: answers(call),
+	answer, err := c.Receivers.Post(ctx, egress.Request{
+		URL: p.secrets.URL, Header: header, Body: p.body, Certificate: p.certificate, WantAnswer: answers(call),
 	})
+	return answer, authorization.TokenIn(header), err
 }
 
 // answers says whether the body of an answer matters. A pre-approval is

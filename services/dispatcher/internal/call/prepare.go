@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
+	"github.com/parley-dsr/parley/services/dispatcher/internal/authorization"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/payload"
 )
 
@@ -27,6 +29,7 @@ type prepared struct {
 	connectionID string
 	secrets      catalog.Secrets
 	oauth        *catalog.OAuth
+	certificate  *tls.Certificate
 	body         []byte
 	header       http.Header // of the call itself: laid over the connection's
 	// tokenEnds is the end of the reply token, zero where there is none.
@@ -66,7 +69,23 @@ func (c *Caller) prepare(ctx context.Context, call work.Call, request record.Rec
 	if p.header, p.tokenEnds, err = c.headers(call, now); err != nil {
 		return prepared{}, err
 	}
-	return p, nil
+	return p, p.prove(call, now)
+}
+
+// prove adds what shows the receiver that the call is ours, where the
+// connection asks for it.
+func (p *prepared) prove(call work.Call, now time.Time) error {
+	signature, err := authorization.Signature(p.secrets, call.CallID, now, p.body)
+	if err != nil {
+		return &impossibleError{events.OutcomeUnconfigured}
+	}
+	if signature != "" {
+		p.header.Set("Webhook-Signature", signature)
+	}
+	if p.certificate, err = authorization.Certificate(p.secrets); err != nil {
+		return &impossibleError{events.OutcomeUnconfigured}
+	}
+	return nil
 }
 
 // open unseals what the connection keeps secret. A seal that does not open is

@@ -23,7 +23,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -60,36 +59,42 @@ type Rules struct {
 
 // Client calls receivers. It is safe for concurrent use.
 type Client struct {
-	rules     Rules
-	transport *http.Transport
+	rules      Rules
+	transports *transports
 }
 
 // New gives a client that keeps to the rules.
-func New(rules Rules) *Client {
-	dialer := &net.Dialer{Control: control(rules.AllowNetworks), KeepAlive: 30 * time.Second}
-	return &Client{
-		rules: rules,
-		transport: &http.Transport{
-			Proxy:                  nil,
-			DialContext:            dialer.DialContext,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: rules.Roots},
-			ForceAttemptHTTP2:      true,
-			MaxIdleConns:           1024,
-			MaxIdleConnsPerHost:    max(rules.PerHost, 2),
-			IdleConnTimeout:        90 * time.Second,
-			MaxResponseHeaderBytes: 64 << 10,
-		},
+func New(rules Rules) *Client { return &Client{rules: rules, transports: newTransports(rules)} }
+
+// Close ends the connections that are idle.
+func (c *Client) Close() { c.transports.close() }
+
+// HTTP gives a client of the standard library under the same rules, for what
+// is not a call, such as the fetching of a token.
+func (c *Client) HTTP() *http.Client {
+	return &http.Client{
+		Transport:     checked{c},
+		Timeout:       c.rules.Timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// Close ends the connections that are idle.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+type checked struct{ client *Client }
+
+func (t checked) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := t.client.Check(r.URL.String()); err != nil {
+		return nil, err
+	}
+	return t.client.transports.of(nil).RoundTrip(r)
+}
 
 // Request is one POST.
 type Request struct {
 	URL    string
 	Header http.Header
 	Body   []byte
+	// Certificate is shown to a receiver that asks for one; it may be nil.
+	Certificate *tls.Certificate
 	// WantAnswer says that the body of an answer matters; otherwise a body of
 	// whatever length or form is left unread.
 	WantAnswer bool
@@ -121,7 +126,7 @@ func (c *Client) Post(ctx context.Context, r Request) (Answer, error) {
 	fill(request, r.Header)
 	// RoundTrip rather than a http.Client: it neither follows redirects nor
 	// keeps cookies.
-	response, err := c.transport.RoundTrip(request)
+	response, err := c.transports.of(r.Certificate).RoundTrip(request)
 	if err != nil {
 		return Answer{}, err
 	}

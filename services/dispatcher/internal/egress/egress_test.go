@@ -35,7 +35,7 @@ func receiver(t *testing.T, handler http.HandlerFunc, change func(*Rules)) (stri
 	t.Cleanup(server.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
-	rules := Rules{AllowNetworks: loopback, Roots: roots, Timeout: 5 * time.Second, PerHost: 2}
+	rules := Rules{AllowNetworks: loopback, Roots: roots, Timeout: 30 * time.Second, PerHost: 2}
 	if change != nil {
 		change(&rules)
 	}
@@ -53,6 +53,7 @@ func TestPost(t *testing.T) {
 		_ = w.Close()
 		return out.Bytes()
 	}
+	bomb := zipped(MaxAnswer * 20)
 	tests := []struct {
 		name    string
 		handler http.HandlerFunc
@@ -75,7 +76,7 @@ func TestPost(t *testing.T) {
 		}, events.OutcomeOK, 200, 10_000},
 		{"too large only once it is decompressed", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
-			_, _ = w.Write(zipped(MaxAnswer * 20))
+			_, _ = w.Write(bomb)
 		}, events.OutcomeTooLarge, 200, 0},
 		{"not what it says it is", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
@@ -269,7 +270,7 @@ func TestOldTLS(t *testing.T) {
 func TestProxyOfTheEnvironmentIsIgnored(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
-	if New(Rules{}).transport.Proxy != nil {
+	if New(Rules{}).transports.plain.Proxy != nil {
 		t.Error("a proxy is asked for")
 	}
 }

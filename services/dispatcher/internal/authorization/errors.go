@@ -1,0 +1,14 @@
+package authorization
+
+import "errors"
+
+var (
+	// ErrToken is returned where the OAuth token of a connection could not be
+	// had.
+	ErrToken = errors.New("authorization: the OAuth token could not be fetched")
+	// ErrSecret is returned for a signing secret or a client certificate that
+	// is not one.
+	ErrSecret = errors.New("authorization: a secret of the connection is not usable")
+
+	errFetch = errors.New("the issuer gave none")
+)

@@ -1,0 +1,73 @@
+package egress
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// maxCertified is how many transports with a client certificate are kept.
+const maxCertified = 256
+
+// transports keeps the connections. Those made with a client certificate
+// belong to it and are used for nothing else.
+type transports struct {
+	plain *http.Transport
+
+	mu        sync.Mutex
+	certified map[[sha256.Size]byte]*http.Transport
+}
+
+func newTransports(rules Rules) *transports {
+	dialer := &net.Dialer{Control: control(rules.AllowNetworks), KeepAlive: 30 * time.Second}
+	return &transports{
+		plain: &http.Transport{
+			Proxy:                  nil,
+			DialContext:            dialer.DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: rules.Roots},
+			ForceAttemptHTTP2:      true,
+			MaxIdleConns:           1024,
+			MaxIdleConnsPerHost:    max(rules.PerHost, 2),
+			IdleConnTimeout:        90 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+		},
+		certified: map[[sha256.Size]byte]*http.Transport{},
+	}
+}
+
+// of gives the transport for a client certificate, nil for none. Where there
+// are too many, any one makes room: its connections end once they are idle.
+func (t *transports) of(certificate *tls.Certificate) *http.Transport {
+	if certificate == nil || len(certificate.Certificate) == 0 {
+		return t.plain
+	}
+	key := sha256.Sum256(certificate.Certificate[0])
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if transport, ok := t.certified[key]; ok {
+		return transport
+	}
+	for old, transport := range t.certified {
+		if len(t.certified) < maxCertified {
+			break
+		}
+		transport.CloseIdleConnections()
+		delete(t.certified, old)
+	}
+	transport := t.plain.Clone()
+	transport.TLSClientConfig.Certificates = []tls.Certificate{*certificate}
+	t.certified[key] = transport
+	return transport
+}
+
+func (t *transports) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.plain.CloseIdleConnections()
+	for _, transport := range t.certified {
+		transport.CloseIdleConnections()
+	}
+}
