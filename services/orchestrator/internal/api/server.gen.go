@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/oapi-codegen/runtime"
@@ -154,14 +155,14 @@ type ListRequestsParams struct {
 	// Location A country includes its subdivisions
 	Location                          *string    `form:"location,omitempty" json:"location,omitempty"`
 	ActionType                        *Action    `form:"action_type,omitempty" json:"action_type,omitempty"`
-	CreatedLt                         *string    `form:"created_lt,omitempty" json:"created_lt,omitempty"`
-	CreatedGt                         *string    `form:"created_gt,omitempty" json:"created_gt,omitempty"`
-	StartedLt                         *string    `form:"started_lt,omitempty" json:"started_lt,omitempty"`
-	StartedGt                         *string    `form:"started_gt,omitempty" json:"started_gt,omitempty"`
-	CompletedLt                       *string    `form:"completed_lt,omitempty" json:"completed_lt,omitempty"`
-	CompletedGt                       *string    `form:"completed_gt,omitempty" json:"completed_gt,omitempty"`
-	ErroredLt                         *string    `form:"errored_lt,omitempty" json:"errored_lt,omitempty"`
-	ErroredGt                         *string    `form:"errored_gt,omitempty" json:"errored_gt,omitempty"`
+	CreatedLt                         *time.Time `form:"created_lt,omitempty" json:"created_lt,omitempty"`
+	CreatedGt                         *time.Time `form:"created_gt,omitempty" json:"created_gt,omitempty"`
+	StartedLt                         *time.Time `form:"started_lt,omitempty" json:"started_lt,omitempty"`
+	StartedGt                         *time.Time `form:"started_gt,omitempty" json:"started_gt,omitempty"`
+	CompletedLt                       *time.Time `form:"completed_lt,omitempty" json:"completed_lt,omitempty"`
+	CompletedGt                       *time.Time `form:"completed_gt,omitempty" json:"completed_gt,omitempty"`
+	ErroredLt                         *time.Time `form:"errored_lt,omitempty" json:"errored_lt,omitempty"`
+	ErroredGt                         *time.Time `form:"errored_gt,omitempty" json:"errored_gt,omitempty"`
 	IncludeDeletedRequests            *bool      `form:"include_deleted_requests,omitempty" json:"include_deleted_requests,omitempty"`
 	Verbose                           *bool      `form:"verbose,omitempty" json:"verbose,omitempty"`
 	IncludeIdentities                 *bool      `form:"include_identities,omitempty" json:"include_identities,omitempty"`
@@ -532,7 +533,7 @@ func (siw *ServerInterfaceWrapper) ListRequests(w http.ResponseWriter, r *http.R
 
 	// ------------- Optional query parameter "created_lt" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "created_lt", r.URL.Query(), &params.CreatedLt, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "created_lt", r.URL.Query(), &params.CreatedLt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
 	if err != nil {
 		var requiredError *runtime.RequiredParameterError
 		if errors.As(err, &requiredError) {
@@ -545,7 +546,7 @@ func (siw *ServerInterfaceWrapper) ListRequests(w http.ResponseWriter, r *http.R
 
 	// ------------- Optional query parameter "created_gt" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "created_gt", r.URL.Query(), &params.CreatedGt, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "created_gt", r.URL.Query(), &params.CreatedGt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
 	if err != nil {
 		var requiredError *runtime.RequiredParameterError
 		if errors.As(err, &requiredError) {
@@ -558,7 +559,7 @@ func (siw *ServerInterfaceWrapper) ListRequests(w http.ResponseWriter, r *http.R
 
 	// ------------- Optional query parameter "started_lt" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "started_lt", r.URL.Query(), &params.StartedLt, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "started_lt", r.URL.Query(), &params.StartedLt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
 	if err != nil {
 		var requiredError *runtime.RequiredParameterError
 		if errors.As(err, &requiredError) {
@@ -571,7 +572,7 @@ func (siw *ServerInterfaceWrapper) ListRequests(w http.ResponseWriter, r *http.R
 
 	// ------------- Optional query parameter "started_gt" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "started_gt", r.URL.Query(), &params.StartedGt, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "started_gt", r.URL.Query(), &params.StartedGt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
 	if err != nil {
 		var requiredError *runtime.RequiredParameterError
 		if errors.As(err, &requiredError) {
@@ -584,7 +585,7 @@ func (siw *ServerInterfaceWrapper) ListRequests(w http.ResponseWriter, r *http.R
 
 	// ------------- Optional query parameter "completed_lt" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "completed_lt", r.URL.Query(), &params.CompletedLt, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "completed_lt", r.URL.Query(), &params.CompletedLt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
 	if err != nil {
 		var requiredError *runtime.RequiredParameterError
 		if errors.As(err, &requiredError) {
@@ -597,7 +598,7 @@ func (siw *ServerInterfaceWrapper) ListRequests(w http.ResponseWriter, r *http.R
 
 	// ------------- Optional query parameter "completed_gt" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "completed_gt", r.URL.Query(), &params.CompletedGt, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "completed_gt", r.URL.Query(), &params.CompletedGt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
 	if err != nil {
 		var requiredError *runtime.RequiredParameterError
 		if errors.As(err, &requiredError) {
@@ -610,7 +611,7 @@ func (siw *ServerInterfaceWrapper) ListRequests(w http.ResponseWriter, r *http.R
 
 	// ------------- Optional query parameter "errored_lt" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "errored_lt", r.URL.Query(), &params.ErroredLt, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "errored_lt", r.URL.Query(), &params.ErroredLt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
 	if err != nil {
 		var requiredError *runtime.RequiredParameterError
 		if errors.As(err, &requiredError) {
@@ -623,7 +624,7 @@ func (siw *ServerInterfaceWrapper) ListRequests(w http.ResponseWriter, r *http.R
 
 	// ------------- Optional query parameter "errored_gt" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "errored_gt", r.URL.Query(), &params.ErroredGt, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "errored_gt", r.URL.Query(), &params.ErroredGt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
 	if err != nil {
 		var requiredError *runtime.RequiredParameterError
 		if errors.As(err, &requiredError) {

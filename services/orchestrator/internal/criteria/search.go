@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/parley-dsr/parley/internal/identity"
@@ -15,7 +14,8 @@ import (
 	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel"
 )
 
-// Search is the body of a search; every field is optional.
+// Search is the body of a search, of which the edge has checked the schema;
+// every field is optional.
 type Search struct {
 	RequestID        *string        `json:"request_id"`
 	Status           OneOrMany      `json:"status"`
@@ -25,14 +25,14 @@ type Search struct {
 	ExternalID       *string        `json:"external_id"`
 	Location         *string        `json:"location"`
 	ActionType       OneOrMany      `json:"action_type"`
-	CreatedBefore    *string        `json:"created_lt"`
-	CreatedAfter     *string        `json:"created_gt"`
-	StartedBefore    *string        `json:"started_lt"`
-	StartedAfter     *string        `json:"started_gt"`
-	CompletedBefore  *string        `json:"completed_lt"`
-	CompletedAfter   *string        `json:"completed_gt"`
-	ErroredBefore    *string        `json:"errored_lt"`
-	ErroredAfter     *string        `json:"errored_gt"`
+	CreatedBefore    *time.Time     `json:"created_lt"`
+	CreatedAfter     *time.Time     `json:"created_gt"`
+	StartedBefore    *time.Time     `json:"started_lt"`
+	StartedAfter     *time.Time     `json:"started_gt"`
+	CompletedBefore  *time.Time     `json:"completed_lt"`
+	CompletedAfter   *time.Time     `json:"completed_gt"`
+	ErroredBefore    *time.Time     `json:"errored_lt"`
+	ErroredAfter     *time.Time     `json:"errored_gt"`
 	Overdue          *bool          `json:"is_overdue"`
 	Deleted          *bool          `json:"include_deleted_requests"`
 	ConsentWebhooks  *bool          `json:"include_consent_webhook_requests"`
@@ -50,19 +50,17 @@ type Search struct {
 // Hashes makes the keyed hashes of a text.
 type Hashes func(string) []string
 
-// Filter gives the filter of the read model. What does not fit the schema comes
-// back as problems below loc, what contradicts itself as an error whose text
-// clients know (status 400).
-func (s Search) Filter(now time.Time, hashes Hashes, loc ...any) (readmodel.Filter, []identity.Problem, error) {
-	r := reader{loc: loc}
+// Filter gives the filter of the read model, or an error, whose text clients
+// know, where the search contradicts itself (status 400).
+func (s Search) Filter(now time.Time, hashes Hashes) (readmodel.Filter, error) {
 	f := readmodel.Filter{
 		IDPart: orEmpty(s.RequestID), ExternalID: orEmpty(s.ExternalID),
-		Statuses: r.oneOf("status", s.Status, statuses()), Actions: r.oneOf("action_type", s.ActionType, actions()),
+		Statuses: s.Status, Actions: s.ActionType,
 		Deleted: isTrue(s.Deleted), ConsentWebhooks: isTrue(s.ConsentWebhooks),
-		Created:   r.between("created", s.CreatedAfter, s.CreatedBefore),
-		Started:   r.between("started", s.StartedAfter, s.StartedBefore),
-		Completed: r.between("completed", s.CompletedAfter, s.CompletedBefore),
-		Errored:   r.between("errored", s.ErroredAfter, s.ErroredBefore),
+		Created:   readmodel.Range{After: s.CreatedAfter, Before: s.CreatedBefore},
+		Started:   readmodel.Range{After: s.StartedAfter, Before: s.StartedBefore},
+		Completed: readmodel.Range{After: s.CompletedAfter, Before: s.CompletedBefore},
+		Errored:   readmodel.Range{After: s.ErroredAfter, Before: s.ErroredBefore},
 	}
 	s.identities(&f, hashes)
 	s.location(&f)
@@ -73,10 +71,7 @@ func (s Search) Filter(now time.Time, hashes Hashes, loc ...any) (readmodel.Filt
 	default:
 		f.NotOverdueAt = &now
 	}
-	if len(r.problems) > 0 {
-		return f, r.problems, nil
-	}
-	return f, nil, contradiction(f)
+	return f, contradiction(f)
 }
 
 // Order gives the order of the list.
@@ -206,66 +201,6 @@ func (o *OneOrMany) UnmarshalJSON(data []byte) error {
 	}
 	return nil
 }
-
-type reader struct {
-	loc      []any
-	problems []identity.Problem
-}
-
-func (r *reader) wrong(kind, msg string, field string) {
-	r.problems = append(r.problems, identity.Problem{Type: kind, Loc: append(slices.Clone(r.loc), field), Msg: msg})
-}
-
-func (r *reader) between(name string, after, before *string) readmodel.Range {
-	return readmodel.Range{After: r.time(name+"_gt", after), Before: r.time(name+"_lt", before)}
-}
-
-func (r *reader) time(field string, s *string) *time.Time {
-	if s == nil || *s == "" {
-		return nil
-	}
-	t, ok := intake.ParseTime(*s)
-	if !ok {
-		r.wrong("datetime_from_date_parsing", "Input should be a valid datetime or date", field)
-		return nil
-	}
-	return &t
-}
-
-func (r *reader) oneOf(field string, values OneOrMany, allowed []string) []string {
-	for _, v := range values {
-		if !slices.Contains(allowed, v) {
-			r.wrong("enum", "Input should be "+alternatives(allowed), field)
-			return nil
-		}
-	}
-	return values
-}
-
-func alternatives(values []string) string {
-	var b bytes.Buffer
-	for i, v := range values {
-		switch {
-		case i == 0:
-		case i == len(values)-1:
-			b.WriteString(" or ")
-		default:
-			b.WriteString(", ")
-		}
-		b.WriteString("'" + v + "'")
-	}
-	return b.String()
-}
-
-func statuses() []string {
-	return []string{
-		"identity_unverified", "requires_input", "pending", "approved", "denied", "in_processing", "complete",
-		"paused", "awaiting_email_send", "requires_manual_finalization", "pending_external", "canceled", "error",
-		"duplicate", "awaiting_pre_approval", "pre_approval_not_eligible",
-	}
-}
-
-func actions() []string { return []string{"access", "consent", "erasure", "update"} }
 
 func orEmpty(s *string) string {
 	if s == nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/identity"
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/vault"
@@ -20,15 +21,15 @@ const (
 	encryptionKeySize = 16
 )
 
-// Item is one submitted request as it came. Fields that it does not know are
-// ignored.
+// Item is one submitted request, of which the edge has checked the schema.
+// Fields that it does not know are ignored.
 type Item struct {
 	PolicyKey           string                     `json:"policy_key"`
 	Identity            json.RawMessage            `json:"identity"`
-	RequestedAt         *string                    `json:"requested_at"`
+	RequestedAt         *time.Time                 `json:"requested_at"`
 	ExternalID          *string                    `json:"external_id"`
-	StartedProcessingAt *string                    `json:"started_processing_at"`
-	FinishedAt          *string                    `json:"finished_processing_at"`
+	StartedProcessingAt *time.Time                 `json:"started_processing_at"`
+	FinishedAt          *time.Time                 `json:"finished_processing_at"`
 	EncryptionKey       *string                    `json:"encryption_key"`
 	CustomFields        map[string]json.RawMessage `json:"custom_privacy_request_fields"`
 	PropertyID          *string                    `json:"property_id"`
@@ -51,9 +52,9 @@ type Request struct {
 // Echo repeats an item to its sender. The encryption key is not repeated.
 type Echo struct {
 	ExternalID          *string                     `json:"external_id"`
-	StartedProcessingAt *string                     `json:"started_processing_at"`
-	FinishedAt          *string                     `json:"finished_processing_at"`
-	RequestedAt         *string                     `json:"requested_at"`
+	StartedProcessingAt *edge.Timestamp             `json:"started_processing_at"`
+	FinishedAt          *edge.Timestamp             `json:"finished_processing_at"`
+	RequestedAt         *edge.Timestamp             `json:"requested_at"`
 	Identity            identity.Identity           `json:"identity"`
 	ConsentRequestID    *string                     `json:"consent_request_id"`
 	PolicyKey           string                      `json:"policy_key"`
@@ -71,7 +72,7 @@ func (i Item) Read(now time.Time, hashes func(string) []string, loc ...any) (Req
 	r := reader{loc: loc}
 	person, problems := identity.Parse(i.Identity, append(append([]any{}, loc...), "identity")...)
 	r.problems = problems
-	requested := r.time("requested_at", i.RequestedAt)
+	requested := i.RequestedAt
 	if requested == nil {
 		requested = &now
 	}
@@ -79,9 +80,8 @@ func (i Item) Read(now time.Time, hashes func(string) []string, loc ...any) (Req
 	req := Request{
 		Submission: record.Submission{
 			PolicyKey: i.PolicyKey, RequestedAt: requested.UTC(), ExternalID: i.ExternalID,
-			StartedProcessingAt: r.time("started_processing_at", i.StartedProcessingAt),
-			FinishedAt:          r.time("finished_processing_at", i.FinishedAt),
-			Source:              i.Source, Location: r.location(i.Location), PropertyID: i.PropertyID,
+			StartedProcessingAt: i.StartedProcessingAt, FinishedAt: i.FinishedAt,
+			Source: i.Source, Location: r.location(i.Location), PropertyID: i.PropertyID,
 			CustomFields: len(custom) > 0,
 		},
 		Person: vault.Person{
@@ -114,8 +114,8 @@ func HashesOf(values map[string]string, hashes func(string) []string) map[string
 
 func (i Item) echo(r Request) Echo {
 	return Echo{
-		ExternalID: i.ExternalID, StartedProcessingAt: i.StartedProcessingAt, FinishedAt: i.FinishedAt,
-		RequestedAt: i.RequestedAt, Identity: r.Person.Identity, ConsentRequestID: i.ConsentRequestID,
+		ExternalID: i.ExternalID, StartedProcessingAt: edge.TimestampOf(i.StartedProcessingAt),
+		FinishedAt: edge.TimestampOf(i.FinishedAt), RequestedAt: edge.TimestampOf(i.RequestedAt), Identity: r.Person.Identity, ConsentRequestID: i.ConsentRequestID,
 		PolicyKey: i.PolicyKey, PropertyID: i.PropertyID, ConsentPreferences: r.Person.ConsentPreferences,
 		CustomFields: r.Person.CustomFields, Source: i.Source, Location: r.Submission.Location,
 	}
@@ -131,18 +131,6 @@ func (r *reader) wrong(kind, msg string, at ...any) {
 	r.problems = append(r.problems, identity.Problem{
 		Type: kind, Loc: append(append([]any{}, r.loc...), at...), Msg: msg,
 	})
-}
-
-func (r *reader) time(field string, s *string) *time.Time {
-	if s == nil {
-		return nil
-	}
-	t, ok := ParseTime(*s)
-	if !ok {
-		r.wrong("datetime_from_date_parsing", "Input should be a valid datetime or date", field)
-		return nil
-	}
-	return &t
 }
 
 // text refuses what the database cannot hold.
@@ -198,20 +186,6 @@ var location = regexp.MustCompile(`^(EEA|[A-Z]{2}(-[A-Z0-9]{1,3})?)$`)
 func NormalizeLocation(s string) (string, bool) {
 	clean := strings.ToUpper(strings.ReplaceAll(strings.TrimSpace(s), "_", "-"))
 	return clean, location.MatchString(clean)
-}
-
-// ParseTime reads a date, or a date and time; without an offset it is UTC.
-func ParseTime(s string) (time.Time, bool) {
-	s = strings.TrimSpace(s)
-	for _, layout := range []string{
-		time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00",
-		"2006-01-02 15:04:05.999999999", "2006-01-02T15:04", "2006-01-02",
-	} {
-		if t, err := time.Parse(layout, s); err == nil && t.Year() >= 1 && t.Year() <= 9999 {
-			return t.UTC(), true
-		}
-	}
-	return time.Time{}, false
 }
 
 func orNil(raw json.RawMessage) json.RawMessage {

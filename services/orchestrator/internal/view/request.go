@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/identity"
 	"github.com/parley-dsr/parley/internal/record"
 )
@@ -161,17 +162,12 @@ func JSON(rec *record.Record, now time.Time) (json.RawMessage, error) {
 	return data, nil
 }
 
-// Time writes a time as contract §0.6: UTC, microseconds unless they are zero,
-// Z. It is nil for nil.
+// Time writes a time as contract §0.6 says; nil for nil.
 func Time(t *time.Time) *string {
 	if t == nil {
 		return nil
 	}
-	u := t.UTC().Truncate(time.Microsecond)
-	if u.Nanosecond() == 0 {
-		return text(u.Format("2006-01-02T15:04:05Z"))
-	}
-	return text(u.Format("2006-01-02T15:04:05.000000Z"))
+	return text(edge.FormatTimestamp(*t))
 }
 
 func policy(p record.Policy) Policy {

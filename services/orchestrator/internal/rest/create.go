@@ -1,0 +1,122 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/parley-dsr/parley/internal/catalog"
+	"github.com/parley-dsr/parley/internal/edge"
+	"github.com/parley-dsr/parley/internal/work"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/api"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/door"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/intake"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/view"
+)
+
+// graceAfterDue is how long an identity outlives the due date of a request that
+// nobody has approved.
+const graceAfterDue = 30 * 24 * time.Hour
+
+// CreateRequests takes submissions from anyone (contract §6.2).
+func (s *Server) CreateRequests(ctx context.Context, r api.CreateRequestsRequestObject) (api.CreateRequestsResponseObject, error) {
+	bulk, err := s.create(ctx, *r.Body)
+	return api.CreateRequests200JSONResponse(bulk), err
+}
+
+// CreateRequestsAuthenticated takes submissions of an API client.
+func (s *Server) CreateRequestsAuthenticated(ctx context.Context, r api.CreateRequestsAuthenticatedRequestObject) (api.CreateRequestsAuthenticatedResponseObject, error) {
+	bulk, err := s.create(ctx, *r.Body)
+	return api.CreateRequestsAuthenticated200JSONResponse(bulk), err
+}
+
+// create reads all items before it takes any, and then takes them at the same
+// time.
+func (s *Server) create(ctx context.Context, items []intake.Item) (api.RequestBulk, error) {
+	now := s.Clock().UTC()
+	requests := make([]intake.Request, len(items))
+	var problems []edge.Problem
+	for i, item := range items {
+		read, wrong := item.Read(now, s.Ring.Hashes, "body", i)
+		requests[i], problems = read, append(problems, wrong...)
+	}
+	if len(problems) > 0 {
+		return api.RequestBulk{}, edge.Unprocessable(problems)
+	}
+	outcomes := make([]outcome, len(requests))
+	var wg sync.WaitGroup
+	for i := range requests {
+		wg.Go(func() { outcomes[i] = s.submit(ctx, requests[i], now) })
+	}
+	wg.Wait()
+	return gather(outcomes)
+}
+
+// submit takes one item: the identity into the vault, then the command.
+func (s *Server) submit(ctx context.Context, r intake.Request, now time.Time) outcome {
+	refuse := func(format string, args ...any) outcome {
+		return failed(fmt.Sprintf(format, args...), r.Echo)
+	}
+	if r.Person.Identity.Empty() {
+		return refuse(intake.MessageNoIdentity)
+	}
+	key := r.Submission.PolicyKey
+	policy, err := s.Catalog.Policy(ctx, key)
+	switch {
+	case errors.Is(err, catalog.ErrNotFound):
+		return refuse("Policy with key %s does not exist", key)
+	case err != nil:
+		return s.unavailable(err, textNotAdded, r.Echo)
+	case len(policy.Policy.Rules) == 0:
+		return refuse("Policy with key %s must contain at least one Rule.", key)
+	}
+	c := s.command(ctx, work.Submit, newRequestID())
+	r.Submission.Origin = orNil(originFrom(ctx).header)
+	r.Submission.ClientID = orNil(edge.PrincipalFrom(ctx).ClientID)
+	c.Submission = &r.Submission
+	life := max(dueBy(policy.Policy, r.Submission.RequestedAt, now).Add(graceAfterDue).Sub(now), s.IdentityTTL)
+	if err := s.Vault.Put(ctx, c.RequestID, r.Person, life); err != nil {
+		return s.unavailable(err, textNotAdded, r.Echo)
+	}
+	return s.submitted(ctx, c, r)
+}
+
+const (
+	textNotAdded     = "This record could not be added"
+	textNotConfirmed = "The request is stored and will be processed, but that could not be confirmed in time"
+)
+
+// submitted sends the command. What was not stored leaves nothing in the vault.
+func (s *Server) submitted(ctx context.Context, c work.Command, r intake.Request) outcome {
+	answer, err := s.Commands.Send(ctx, c)
+	if errors.Is(err, door.ErrNoAnswer) {
+		return s.unavailable(err, textNotConfirmed, named(c.RequestID))
+	}
+	if err == nil && answer.Accepted {
+		return created(answer.Request, r)
+	}
+	if forget := s.Vault.Remove(context.WithoutCancel(ctx), c.RequestID, nil); forget != nil {
+		s.Logger.Warn("an identity of a request that was not taken stays until it expires", "request_id", c.RequestID)
+	}
+	switch {
+	case err != nil:
+		return s.unavailable(err, textNotAdded, r.Echo)
+	case answer.Code == work.RejectedPolicy:
+		return failed(fmt.Sprintf("Policy with key %s does not exist", r.Submission.PolicyKey), r.Echo)
+	case answer.Code == work.RejectedNoRule:
+		return failed(fmt.Sprintf("Policy with key %s must contain at least one Rule.", r.Submission.PolicyKey), r.Echo)
+	}
+	return failed(textNotAdded, r.Echo)
+}
+
+func created(shown json.RawMessage, r intake.Request) outcome {
+	var request view.Request
+	if err := json.Unmarshal(shown, &request); err != nil {
+		return outcome{err: fmt.Errorf("rest: read the answer: %w", err)}
+	}
+	request = view.Created(request, r.Submission)
+	return outcome{request: &request}
+}

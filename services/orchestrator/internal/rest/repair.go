@@ -1,0 +1,142 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/parley-dsr/parley/internal/edge"
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/work"
+	"github.com/parley-dsr/parley/pkg/events"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/api"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/door"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/view"
+)
+
+func retryText(id string, s record.Status) string {
+	return fmt.Sprintf("Cannot restart privacy request from failure: privacy request '%s' status = %s.", id, s)
+}
+
+func identityGoneText(id string) string {
+	return fmt.Sprintf("The identity of privacy request '%s' has expired. Please submit a new request.", id)
+}
+
+func notFound(id string) *edge.Error {
+	return edge.NotFound("No privacy request found with id '%s'.", id)
+}
+
+func deleted(id string) *edge.Error {
+	return edge.UnprocessableText("Privacy request with id %s has been deleted.", id)
+}
+
+// RetryRequest goes on at the step and webhook that failed (contract §6.7).
+func (s *Server) RetryRequest(ctx context.Context, r api.RetryRequestRequestObject) (api.RetryRequestResponseObject, error) {
+	request, err := s.change(ctx, work.Retry, r.PrivacyRequestID, func(id string, status record.Status) error {
+		return edge.BadRequest("%s", retryText(id, status))
+	})
+	return api.RetryRequest200JSONResponse(request), err
+}
+
+// RequeueRequest orders the step at work once more.
+func (s *Server) RequeueRequest(ctx context.Context, r api.RequeueRequestRequestObject) (api.RequeueRequestResponseObject, error) {
+	request, err := s.change(ctx, work.Requeue, r.PrivacyRequestID, func(id string, status record.Status) error {
+		return edge.BadRequest("Cannot re-queue privacy request %s with status %s", id, status)
+	})
+	return api.RequeueRequest200JSONResponse(request), err
+}
+
+// ResubmitRequest begins the next run with what was submitted.
+func (s *Server) ResubmitRequest(ctx context.Context, r api.ResubmitRequestRequestObject) (api.ResubmitRequestResponseObject, error) {
+	request, err := s.change(ctx, work.Resubmit, r.PrivacyRequestID, func(_ string, status record.Status) error {
+		return edge.UnprocessableText("Cannot resubmit a %s privacy request", status)
+	})
+	if errors.Is(err, errUnknown) {
+		err = edge.NotFound("Privacy request not found")
+	}
+	return api.ResubmitRequest200JSONResponse(request), err
+}
+
+// ResumeRequest lets a paused request go on without its receiver (beyond §5).
+func (s *Server) ResumeRequest(ctx context.Context, r api.ResumeRequestRequestObject) (api.ResumeRequestResponseObject, error) {
+	request, err := s.change(ctx, work.Resume, r.PrivacyRequestID, func(id string, status record.Status) error {
+		return edge.BadRequest("Invalid resume request: privacy request '%s' status = %s.", id, status)
+	})
+	return api.ResumeRequest200JSONResponse(request), err
+}
+
+// SoftDeleteRequest hides a request.
+func (s *Server) SoftDeleteRequest(ctx context.Context, r api.SoftDeleteRequestRequestObject) (api.SoftDeleteRequestResponseObject, error) {
+	_, err := s.change(ctx, work.SoftDelete, r.PrivacyRequestID, func(_ string, _ record.Status) error {
+		return edge.BadRequest("Cannot transition status")
+	})
+	return api.SoftDeleteRequest200JSONResponse(json.RawMessage("null")), err
+}
+
+// FinalizeRequest refuses: no request of Parley waits to be finalized.
+func (s *Server) FinalizeRequest(ctx context.Context, r api.FinalizeRequestRequestObject) (api.FinalizeRequestResponseObject, error) {
+	rec, err := s.ReadModel.Record(ctx, r.PrivacyRequestID)
+	switch {
+	case errors.Is(err, readmodel.ErrNotFound):
+		return nil, notFound(r.PrivacyRequestID)
+	case err != nil:
+		return nil, readError(err)
+	case rec.DeletedAt != nil:
+		return nil, deleted(rec.ID)
+	}
+	return nil, edge.BadRequest("Cannot manually finalize privacy request '%s': status is %s, not requires_manual_finalization.",
+		rec.ID, rec.Status)
+}
+
+// errUnknown marks the 404 of a request that does not exist.
+var errUnknown = errors.New("rest: unknown request")
+
+// change sends the command of an action on a single request and turns a refusal
+// into its error; wrongStatus makes that of a status which does not allow it.
+func (s *Server) change(ctx context.Context, name, id string, wrongStatus func(string, record.Status) error) (view.Request, error) {
+	unknown := fmt.Errorf("%w: %w", errUnknown, notFound(id))
+	if !events.ValidToken(id) {
+		return view.Request{}, unknown
+	}
+	answer, err := s.Commands.Send(ctx, s.command(ctx, name, id))
+	if err != nil {
+		return view.Request{}, s.notNow(err)
+	}
+	if !answer.Accepted {
+		switch answer.Code {
+		case work.RejectedUnknown:
+			return view.Request{}, unknown
+		case work.RejectedDeleted:
+			return view.Request{}, deleted(id)
+		case work.RejectedIdentity:
+			return view.Request{}, edge.UnprocessableText("%s", identityGoneText(id))
+		case work.RejectedUnavailable:
+			return view.Request{}, edge.Unavailable(retryAfter, "The request cannot be changed now.")
+		}
+		return view.Request{}, wrongStatus(id, answer.Status)
+	}
+	var request view.Request
+	if err := json.Unmarshal(answer.Request, &request); err != nil {
+		return view.Request{}, fmt.Errorf("rest: read the answer: %w", err)
+	}
+	return request, nil
+}
+
+// notNow is the 503 of a command that was not answered.
+func (s *Server) notNow(err error) error {
+	s.Logger.Warn("a command was not answered", "error", err)
+	if errors.Is(err, door.ErrNoAnswer) {
+		return edge.Unavailable(retryAfter, "The change is stored and will be made, but that could not be confirmed in time.")
+	}
+	return edge.Unavailable(retryAfter, "The request cannot be changed now.")
+}
+
+// readError is the answer while the read model cannot be read.
+func readError(err error) error {
+	if errors.Is(err, readmodel.ErrUnavailable) {
+		return edge.Unavailable(retryAfter, "Requests cannot be read now.")
+	}
+	return err
+}

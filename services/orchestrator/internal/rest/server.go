@@ -1,0 +1,144 @@
+// Package rest is the REST edge of the orchestrator: contract §6, on top of the
+// interfaces that are generated from the OpenAPI document.
+//
+// Nothing here changes a request. A change is a command, sent through package
+// door to the transition loop; the answer says what became of it, and is given
+// when the read model has it too. Lists and logs are read from the read model;
+// while its database is away they are 503, and changes go on.
+package rest
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/parley-dsr/parley/internal/catalog"
+	"github.com/parley-dsr/parley/internal/edge"
+	"github.com/parley-dsr/parley/internal/keyring"
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/vault"
+	"github.com/parley-dsr/parley/internal/work"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/api"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel"
+)
+
+// retryAfter is when a caller that was told 503 may ask again.
+const retryAfter = 2 * time.Second
+
+// Commands takes commands and gives their answers; see package door.
+type Commands interface {
+	Send(ctx context.Context, c work.Command) (work.Answer, error)
+}
+
+// Server answers the operations of the OpenAPI document.
+type Server struct {
+	Commands  Commands
+	ReadModel *readmodel.Store
+	Vault     *vault.Vault
+	Catalog   *catalog.Store
+	Ring      *keyring.Ring
+	Clock     func() time.Time
+	Logger    *slog.Logger
+	// IdentityTTL is the least life of an identity in the vault.
+	IdentityTTL time.Duration
+}
+
+var _ api.StrictServerInterface = (*Server)(nil)
+
+// Handler serves the operations. The edge stands before it.
+func (s *Server) Handler() http.Handler {
+	strict := api.NewStrictHandlerWithOptions(s, []api.StrictMiddlewareFunc{withOrigin}, api.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc: edge.RequestError, ResponseErrorHandlerFunc: edge.ResponseError,
+	})
+	return api.HandlerWithOptions(strict, api.ChiServerOptions{ErrorHandlerFunc: edge.RequestError})
+}
+
+// command begins a command of the caller.
+func (s *Server) command(ctx context.Context, name, requestID string) work.Command {
+	return work.Command{
+		ID: rand.Text(), Name: name, RequestID: requestID, At: s.Clock().UTC(),
+		Actor: actor(ctx), TraceParent: originFrom(ctx).traceParent,
+	}
+}
+
+// actor names who called, "" for nobody.
+func actor(ctx context.Context) string {
+	p := edge.PrincipalFrom(ctx)
+	if p.Root {
+		return "root"
+	}
+	return p.ClientID
+}
+
+// seal seals a reason, which may say something about a person.
+func (s *Server) seal(reason *string) (string, error) {
+	if reason == nil {
+		return "", nil
+	}
+	return s.Ring.Seal(keyring.Vault, []byte(*reason))
+}
+
+// unseal opens a reason; one whose key is gone is not shown.
+func (s *Server) unseal(sealed string) *string {
+	if sealed == "" {
+		return nil
+	}
+	plain, err := s.Ring.Open(keyring.Vault, sealed)
+	if err != nil {
+		return nil
+	}
+	text := string(plain)
+	return &text
+}
+
+func newRequestID() string { return "pri_" + uuid.NewString() }
+
+// origin is what a request says about where it comes from.
+type origin struct{ header, traceParent string }
+
+type originKey struct{}
+
+func withOrigin(next api.StrictHandlerFunc, _ string) api.StrictHandlerFunc {
+	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
+		from := origin{header: r.Header.Get("Origin"), traceParent: traceParent(r.Header.Get("Traceparent"))}
+		return next(context.WithValue(ctx, originKey{}, from), w, r, request)
+	}
+}
+
+func originFrom(ctx context.Context) origin {
+	from, _ := ctx.Value(originKey{}).(origin)
+	return from
+}
+
+// traceParent takes a header of the one version that there is.
+func traceParent(s string) string {
+	if len(s) != len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") || s[:3] != "00-" {
+		return ""
+	}
+	for _, c := range s {
+		if c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return ""
+		}
+	}
+	return s
+}
+
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// dueBy is when a request of a policy is due at the latest: 45 days after it
+// was submitted, where the policy says nothing.
+func dueBy(p record.Policy, requestedAt, now time.Time) time.Time {
+	if p.ExecutionTimeframe == nil {
+		return now.AddDate(0, 0, 45)
+	}
+	return requestedAt.AddDate(0, 0, *p.ExecutionTimeframe)
+}
