@@ -1,5 +1,7 @@
 package edge
 
+import "math"
+
 // Page is the envelope of a list (contract §0.4).
 type Page[T any] struct {
 	Items []T `json:"items"`
@@ -37,8 +39,14 @@ func PagingOf(page, size *int) Paging {
 	return p
 }
 
-// Offset is the number of items before the page.
-func (p Paging) Offset() int { return (p.Page - 1) * p.Size }
+// Offset is the number of items before the page, MaxInt where there are more
+// than that: a page that far is past the end of every list.
+func (p Paging) Offset() int {
+	if p.Size > 0 && p.Page-1 > math.MaxInt/p.Size {
+		return math.MaxInt
+	}
+	return (p.Page - 1) * p.Size
+}
 
 // Slice cuts a page out of a list that is in memory.
 func Slice[T any](all []T, p Paging) Page[T] {

@@ -3,6 +3,7 @@ package halt
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -191,16 +192,15 @@ func receive[T any](t *testing.T, from <-chan T) T {
 // settled returns when the keeper has acknowledged every fact so far.
 func (b *bundle) settled() {
 	b.t.Helper()
-	consumer, err := b.js.Consumer(b.t.Context(), events.StreamEvents, topology.ConsumerCallbackFacts)
-	if err != nil {
-		b.t.Fatal(err)
-	}
 	for {
-		info, err := consumer.Info(b.t.Context())
+		consumer, err := b.js.Consumer(b.t.Context(), events.StreamEvents, topology.ConsumerCallbackFacts)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			continue // the keeper is about to make it
+		}
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		if info.NumPending == 0 && info.NumAckPending == 0 {
+		if info := consumer.CachedInfo(); info.NumPending == 0 && info.NumAckPending == 0 {
 			return
 		}
 	}

@@ -1,0 +1,140 @@
+// Package reply answers what the called systems post back: the resume of a
+// halted request and the replies of pre-approval webhooks. It also lists what
+// is halted.
+//
+// A reply is checked in the order of the contract: token, body, request. Only
+// then anything is written, so that a refused reply has changed nothing. What
+// passes becomes a fact, stored before the caller is answered, and the word of
+// the orchestrator decides what the answer is; it arrives on an inbox that the
+// fact names. When the word does not come in time the answer is 503, and says
+// that the reply is stored: it will still be applied.
+//
+// The checks against the record here only spare the orchestrator what it would
+// refuse anyway and keep refused identities out of the vault. Two replies that
+// pass them at the same time meet in the orchestrator's compare-and-set, where
+// exactly one wins.
+//
+// A reply that comes early is welcome: while the call that the token names is
+// still in flight, or its halt not yet recorded, the record waits for that very
+// call, and the orchestrator keeps the resume.
+package reply
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/parley-dsr/parley/internal/edge"
+	"github.com/parley-dsr/parley/internal/identity"
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/token"
+	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/internal/work"
+	"github.com/parley-dsr/parley/pkg/events"
+)
+
+// Orchestrator takes a fact and gives the orchestrator's word on it.
+type Orchestrator interface {
+	// Ask returns ErrNotStored or ErrNoAnswer where there is no word.
+	Ask(ctx context.Context, fact events.Event) (work.Answer, error)
+}
+
+// Vault keeps derived identities until the orchestrator has accepted them.
+type Vault interface {
+	Stage(ctx context.Context, requestID string, derived identity.Identity, ttl time.Duration) (key string, err error)
+}
+
+// Options of the handlers; all are required.
+type Options struct {
+	Gate         *Gate
+	Requests     *topology.Bucket
+	Halted       *topology.Bucket
+	Vault        Vault
+	Orchestrator Orchestrator
+	// IdentityTTL is the life of a derived identity.
+	IdentityTTL time.Duration
+	Clock       func() time.Time
+	Logger      *slog.Logger
+	Registry    prometheus.Registerer
+}
+
+// Handlers implement the generated server interface.
+type Handlers struct {
+	Options
+	metrics *metrics
+}
+
+// NewHandlers returns the handlers.
+func NewHandlers(o Options) *Handlers {
+	return &Handlers{Options: o, metrics: newMetrics(o.Registry)}
+}
+
+// later is what a caller is told to wait before the next try.
+const later = 5 * time.Second
+
+// record reads the record of a request. A request that does not exist is
+// notFound, one that is deleted 422.
+func (h *Handlers) record(ctx context.Context, id string, notFound error) (record.Record, error) {
+	entry, err := h.Requests.Get(ctx, id)
+	if errors.Is(err, topology.ErrNotFound) || errors.Is(err, topology.ErrKey) {
+		return record.Record{}, notFound
+	}
+	if err != nil {
+		h.Logger.Warn("record cannot be read", "request_id", id, "error", err)
+		return record.Record{}, edge.Unavailable(later, "The privacy request cannot be read at the moment. Nothing was stored; send the reply again.")
+	}
+	var r record.Record
+	if err := json.Unmarshal(entry.Value, &r); err != nil {
+		return record.Record{}, fmt.Errorf("reply: record %s cannot be read", id) // the cause may repeat values
+	}
+	if r.DeletedAt != nil {
+		return record.Record{}, deleted(id)
+	}
+	return r, nil
+}
+
+// ask publishes the reply as a fact and gives the orchestrator's word on it.
+func (h *Handlers) ask(ctx context.Context, eventType string, t token.Reply, data events.CallbackData) (work.Answer, error) {
+	verb := verbs[eventType]
+	id := t.CallID + "." + t.ID + "." + nonce() + "." + verb
+	fact, err := events.New(events.SourceCallback, eventType, id, t.RequestID, h.Clock(), data)
+	if err != nil {
+		return work.Answer{}, fmt.Errorf("reply: %w", err)
+	}
+	if trace := traceParent(ctx); trace != "" {
+		events.SetTraceParent(&fact, trace)
+	}
+	begin := time.Now()
+	answer, err := h.Orchestrator.Ask(ctx, fact)
+	h.metrics.observe(verb, answer, err, time.Since(begin))
+	log := h.Logger.With("request_id", t.RequestID, "call_id", t.CallID, "reply", verb)
+	switch {
+	case errors.Is(err, ErrNoAnswer):
+		log.Warn("reply is stored but not confirmed yet")
+		return work.Answer{}, edge.Unavailable(later, "The reply is stored and will still be applied; it has not been confirmed in time.")
+	case err != nil:
+		log.Warn("reply could not be stored", "error", err)
+		return work.Answer{}, edge.Unavailable(later, "The reply could not be stored; send it again.")
+	case answer.Code == work.RejectedUnavailable:
+		log.Warn("reply could not be decided")
+		return work.Answer{}, edge.Unavailable(later, "The reply could not be decided at the moment and was not applied; send it again.")
+	}
+	log.Info("reply", "accepted", answer.Accepted, "code", answer.Code)
+	return answer, nil
+}
+
+// verbs are the ends of the ids of facts, by type.
+var verbs = map[string]string{
+	events.CallbackResumed:     "resumed",
+	events.CallbackEligible:    "eligible",
+	events.CallbackNotEligible: "not_eligible",
+}
+
+func deleted(id string) error {
+	return edge.UnprocessableText("Privacy request with id %s has been deleted.", id)
+}
