@@ -40,8 +40,9 @@ func (s *subscriber) bindExisting(ctx context.Context) error {
 		return err
 	}
 	s.consumer = consumer
+	s.marked, s.hasMark = markOf(config.Metadata)
 	state := s.stream.CachedInfo().State
-	s.position.resume(info.AckFloor, seenOf(config.Metadata), state.FirstSeq, state.LastSeq)
+	s.position.resume(info.AckFloor, s.marked, s.hasMark, state.FirstSeq, state.LastSeq)
 	return nil
 }
 
@@ -72,7 +73,7 @@ func (s *subscriber) create(ctx context.Context) error {
 		return err
 	}
 	info := consumer.CachedInfo()
-	s.consumer, s.name = consumer, info.Name
+	s.consumer, s.name, s.hasMark = consumer, info.Name, false
 	if replaces {
 		s.position.replace()
 	} else {

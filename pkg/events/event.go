@@ -17,7 +17,8 @@ type Event = cloudevents.Event
 
 const (
 	contentTypeJSON = "application/json"
-	schemaRoot      = "https://parley-dsr.dev/schemas/"
+	schemaHost      = "parley-dsr.dev"
+	schemaPath      = "/schemas/"
 	extTraceParent  = "traceparent"
 )
 
@@ -36,9 +37,10 @@ func New(source, eventType, id, requestID string, at time.Time, data any) (Event
 	if err != nil || source == "" {
 		return Event{}, fmt.Errorf("%w: the source is not a URI reference", ErrEvent)
 	}
-	schema, err := url.Parse(schemaRoot + strings.TrimPrefix(eventType, typePrefix) + ".json")
-	if err != nil {
-		return Event{}, fmt.Errorf("%w: the type makes no schema address", ErrEvent)
+	schema := url.URL{
+		Scheme: "https",
+		Host:   schemaHost,
+		Path:   schemaPath + strings.TrimPrefix(eventType, typePrefix) + ".json",
 	}
 	body, err := json.Marshal(data)
 	if err != nil {
@@ -53,7 +55,7 @@ func New(source, eventType, id, requestID string, at time.Time, data any) (Event
 			Subject:         &requestID,
 			Time:            &types.Timestamp{Time: at.UTC()},
 			DataContentType: &contentType,
-			DataSchema:      &types.URI{URL: *schema},
+			DataSchema:      &types.URI{URL: schema},
 		},
 		DataEncoded: body,
 	}, nil

@@ -17,12 +17,10 @@ const (
 	markBusy  = 10 * time.Second
 )
 
-func seenOf(metadata map[string]string) uint64 {
+// markOf reads the mark; a consumer that was just made has none.
+func markOf(metadata map[string]string) (seen uint64, marked bool) {
 	n, err := strconv.ParseUint(metadata[markKey], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
+	return n, err == nil
 }
 
 // keepMark keeps the mark up to date until the returned function is called.
@@ -34,6 +32,7 @@ func (s *subscriber) keepMark(ctx context.Context) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		s.mark(ctx)
 		s.markOften(ctx)
 	}()
 	return func() {
@@ -71,21 +70,21 @@ func (s *subscriber) markOften(ctx context.Context) {
 // the next mark.
 func (s *subscriber) mark(ctx context.Context) {
 	handled, _ := s.position.known()
-	if handled == s.marked || !s.js.Conn().IsConnected() {
+	if s.hasMark && handled == s.marked || !s.js.Conn().IsConnected() {
 		return
 	}
 	info, err := s.consumer.Info(ctx)
 	if err != nil {
 		return
 	}
-	if seenOf(info.Config.Metadata) < handled {
+	if seen, marked := markOf(info.Config.Metadata); !marked || seen < handled {
 		config := info.Config
 		config.Metadata = withMark(config, handled)
 		if _, err := s.stream.UpdateConsumer(ctx, config); err != nil {
 			return
 		}
 	}
-	s.marked = handled
+	s.marked, s.hasMark = handled, true
 }
 
 func withMark(config jetstream.ConsumerConfig, handled uint64) map[string]string {

@@ -41,10 +41,16 @@ func (p *position) replace() {
 }
 
 // resume is for a consumer that the server remembers; see resumeAt.
-func (p *position) resume(floor jetstream.SequenceInfo, seen, first, last uint64) {
+func (p *position) resume(floor jetstream.SequenceInfo, seen uint64, marked bool, first, last uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.handled = resumeAt(floor.Stream, max(seen, p.handled), first, last)
+	if p.started {
+		seen, marked = max(seen, p.handled), true
+	}
+	if !marked {
+		seen = floor.Stream
+	}
+	p.handled = resumeAt(floor.Stream, seen, first, last)
 	p.started, p.consumer = true, floor.Consumer
 }
 
@@ -55,14 +61,11 @@ func (p *position) resume(floor jetstream.SequenceInfo, seen, first, last uint64
 // behind (seen) counts. The mark may lag by some seconds if the last subscriber
 // died, so a gap may be said to be larger than it is; it is never left unsaid.
 func resumeAt(floor, seen, first, last uint64) uint64 {
-	if seen > last {
-		seen = 0 // the stream was put back to an earlier state
-	}
-	lifted := first > 0 && floor == first-1
-	if lifted && seen > 0 && seen < floor {
+	seen = min(seen, last) // less, if the stream was put back to an earlier state
+	if lifted := first > 0 && floor == first-1; lifted && seen < floor {
 		return seen
 	}
-	return max(floor, min(seen, last))
+	return max(floor, seen)
 }
 
 // missingBefore gives the range that is gone before the stream's first message.

@@ -2,7 +2,6 @@ package events
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -21,11 +20,18 @@ const (
 	typeVersion = ".v1"
 )
 
-var token = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-
 // ValidToken says whether s may stand as one token of a subject: the ids of
 // requests, connections and calls are made of these characters only.
-func ValidToken(s string) bool { return token.MatchString(s) }
+func ValidToken(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
 
 // Subject gives the subject under which a fact of the given type about the
 // given request is published: "dev.parley.webhook.halted.v1" about "pri_1"

@@ -45,7 +45,8 @@ type subscriber struct {
 	name     string // of the consumer; the server gives it where Durable is empty
 
 	position position
-	marked   uint64 // the handled sequence that the consumer's mark says
+	marked   uint64 // what the consumer's mark says, if hasMark
+	hasMark  bool
 	repeats  memory[string, struct{}]
 	requests memory[string, counted]
 }
@@ -94,7 +95,7 @@ func (s *subscriber) session(ctx context.Context) error {
 			}
 		}
 	}
-	messages, err := s.consumer.Messages(jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(5*time.Second))
+	messages, err := s.consumer.Messages(jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(2*time.Second))
 	if err != nil {
 		return err
 	}
