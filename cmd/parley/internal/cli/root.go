@@ -4,6 +4,7 @@ package cli
 import (
 	"context"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +23,7 @@ func Run(ctx context.Context, args []string, environ map[string]string, out io.W
 		SilenceErrors: true,
 	}
 	root.SetOut(out)
-	root.SetErr(out)
+	root.SetErr(os.Stderr)
 	root.SetArgs(args)
 	root.AddCommand(serve(environ), demo(environ))
 	return root.ExecuteContext(ctx)

@@ -327,5 +327,8 @@ func (s *Story) SeeStatus(ctx context.Context, want string) error {
 	return nil
 }
 
+// Token is the access token of the admin.
+func (s *Story) Token() string { return s.api.token }
+
 // Calls are the calls that the receiver got, in the story's order.
 func (s *Story) Calls() []receiver.Call { return s.calls }
