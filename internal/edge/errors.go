@@ -45,11 +45,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.cause }
 
 func refuse(status int, format string, args ...any) *Error {
-	text := format
-	if len(args) > 0 {
-		text = fmt.Sprintf(format, args...)
-	}
-	return &Error{Status: status, Detail: text}
+	return &Error{Status: status, Detail: fmt.Sprintf(format, args...)}
 }
 
 // NotFound is 404 with a text.
