@@ -129,7 +129,6 @@ func newReceivers(s Settings) (*egress.Client, error) {
 		AllowHTTP:     s.EgressAllowHTTP,
 		Roots:         roots,
 		Timeout:       s.DeliveryTimeout,
-		PerHost:       s.LaneConcurrency,
 	}), nil
 }
 

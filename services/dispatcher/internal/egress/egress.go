@@ -53,8 +53,6 @@ type Rules struct {
 	Roots *x509.CertPool
 	// Timeout of one call: connect, headers and body together.
 	Timeout time.Duration
-	// PerHost is how many idle connections to a host are kept.
-	PerHost int
 }
 
 // Client calls receivers. It is safe for concurrent use.

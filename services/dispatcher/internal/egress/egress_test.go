@@ -35,7 +35,7 @@ func receiver(t *testing.T, handler http.HandlerFunc, change func(*Rules)) (stri
 	t.Cleanup(server.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
-	rules := Rules{AllowNetworks: loopback, Roots: roots, Timeout: 30 * time.Second, PerHost: 2}
+	rules := Rules{AllowNetworks: loopback, Roots: roots, Timeout: 30 * time.Second}
 	if change != nil {
 		change(&rules)
 	}
@@ -312,6 +312,54 @@ func TestRetryAfter(t *testing.T) {
 			t.Errorf("%q: got %s, want none", test.value, *got)
 		case !test.none && (got == nil || *got != test.want):
 			t.Errorf("%q: got %v, want %s", test.value, got, test.want)
+		}
+	}
+}
+
+func TestHTTP2(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Proto)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	client := New(Rules{AllowNetworks: loopback, Roots: roots, Timeout: 30 * time.Second})
+	t.Cleanup(client.Close)
+	answer, err := client.Post(t.Context(), Request{URL: server.URL, WantAnswer: true})
+	if err != nil || string(answer.Body) != "HTTP/2.0" {
+		t.Errorf("got %q, %v", answer.Body, err)
+	}
+}
+
+// What is fetched for a call goes out under the same rules.
+func TestHTTPClient(t *testing.T) {
+	t.Parallel()
+	url, client := receiver(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", http.StatusFound) }, nil)
+	request := func(url string) (*http.Response, error) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client.HTTP().Do(r)
+	}
+	response, err := request(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusFound {
+		t.Errorf("status %d", response.StatusCode)
+	}
+	for url, want := range map[string]string{"https://10.0.0.1/": events.OutcomeForbidden, "http://93.184.216.34/": events.OutcomeForbidden} {
+		response, err := request(url)
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		if got := Outcome(Answer{}, err); got != want {
+			t.Errorf("%s: outcome %q (%v)", url, got, err)
 		}
 	}
 }

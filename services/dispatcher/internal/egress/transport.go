@@ -9,8 +9,15 @@ import (
 	"time"
 )
 
-// maxCertified is how many transports with a client certificate are kept.
-const maxCertified = 256
+const (
+	// maxCertified is how many transports with a client certificate are kept.
+	maxCertified = 256
+	// idleAtMost connections are kept for the next call, idlePerHost to one
+	// host. Many connections of a company lead to one gateway, and a handshake
+	// costs more than the rest of a call.
+	idleAtMost  = 1024
+	idlePerHost = 256
+)
 
 // transports keeps the connections. Those made with a client certificate
 // belong to it and are used for nothing else.
@@ -29,8 +36,8 @@ func newTransports(rules Rules) *transports {
 			DialContext:            dialer.DialContext,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: rules.Roots},
 			ForceAttemptHTTP2:      true,
-			MaxIdleConns:           1024,
-			MaxIdleConnsPerHost:    max(rules.PerHost, 2),
+			MaxIdleConns:           idleAtMost,
+			MaxIdleConnsPerHost:    idlePerHost,
 			IdleConnTimeout:        90 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
 		},
