@@ -252,8 +252,19 @@ type MaskingStrategyItem struct {
 	Strategy      string          `json:"strategy"`
 }
 
-// Nothing defines model for Nothing.
-type Nothing = json.RawMessage
+// Nothing Always null
+type Nothing = map[string]struct{}
+
+// OAuthPut defines model for OAuthPut.
+type OAuthPut struct {
+	ClientID     string  `json:"client_id"`
+	ClientSecret *string `json:"client_secret"`
+	GrantType    string  `json:"grant_type"`
+
+	// Scope Separated by blanks
+	Scope    *string `json:"scope,omitempty"`
+	TokenURL string  `json:"token_url"`
+}
 
 // OAuthSettings defines model for OAuthSettings.
 type OAuthSettings struct {
@@ -574,14 +585,8 @@ type Invalid = Error
 // NotFound defines model for NotFound.
 type NotFound = Error
 
-// NothingReply defines model for NothingReply.
-type NothingReply = Nothing
-
 // Refused defines model for Refused.
 type Refused = Error
-
-// Scopes defines model for Scopes.
-type Scopes = []string
 
 // SettingsReply defines model for SettingsReply.
 type SettingsReply = Settings
@@ -600,9 +605,6 @@ type Unavailable = Error
 
 // WebhookDeletedReply defines model for WebhookDeletedReply.
 type WebhookDeletedReply = WebhookDeleted
-
-// WebhookListReply defines model for WebhookListReply.
-type WebhookListReply = []Webhook
 
 // WebhookPageReply defines model for WebhookPageReply.
 type WebhookPageReply = WebhookPage
@@ -861,7 +863,7 @@ type UpsertConnectionsJSONRequestBody = UpsertConnectionsJSONBody
 type PatchOAuthJSONRequestBody = OAuthSettings
 
 // PutOAuthJSONRequestBody defines body for PutOAuth for application/json ContentType.
-type PutOAuthJSONRequestBody = OAuthSettings
+type PutOAuthJSONRequestBody = OAuthPut
 
 // PatchSecretsJSONRequestBody defines body for PatchSecrets for application/json ContentType.
 type PatchSecretsJSONRequestBody = Secrets
@@ -3776,11 +3778,7 @@ type InvalidJSONResponse Error
 
 type NotFoundJSONResponse Error
 
-type NothingReplyJSONResponse Nothing
-
 type RefusedJSONResponse Error
-
-type ScopesJSONResponse []string
 
 type SettingsReplyJSONResponse Settings
 
@@ -3801,10 +3799,8 @@ type UnavailableJSONResponse struct {
 
 type WebhookDeletedReplyJSONResponse WebhookDeleted
 
-type WebhookListReplyJSONResponse []Webhook
-
 type WebhookPageReplyResponseHeaders struct {
-	ETag *string
+	ETag string
 }
 type WebhookPageReplyJSONResponse struct {
 	Body WebhookPage
@@ -4116,7 +4112,7 @@ type GetConnectionResponseObject interface {
 }
 
 type GetConnection200ResponseHeaders struct {
-	ETag *string
+	ETag string
 }
 
 type GetConnection200JSONResponse struct {
@@ -4131,9 +4127,7 @@ func (response GetConnection200JSONResponse) VisitGetConnectionResponse(w http.R
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.ETag != nil {
-		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
-	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -4985,9 +4979,7 @@ func (response ListPostWebhooks200JSONResponse) VisitListPostWebhooksResponse(w 
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.ETag != nil {
-		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
-	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5017,7 +5009,7 @@ type PutPostWebhooksResponseObject interface {
 	VisitPutPostWebhooksResponse(w http.ResponseWriter) error
 }
 
-type PutPostWebhooks200JSONResponse struct{ WebhookListReplyJSONResponse }
+type PutPostWebhooks200JSONResponse []Webhook
 
 func (response PutPostWebhooks200JSONResponse) VisitPutPostWebhooksResponse(w http.ResponseWriter) error {
 
@@ -5279,9 +5271,7 @@ func (response ListPreWebhooks200JSONResponse) VisitListPreWebhooksResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.ETag != nil {
-		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
-	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5311,7 +5301,7 @@ type PutPreWebhooksResponseObject interface {
 	VisitPutPreWebhooksResponse(w http.ResponseWriter) error
 }
 
-type PutPreWebhooks200JSONResponse struct{ WebhookListReplyJSONResponse }
+type PutPreWebhooks200JSONResponse []Webhook
 
 func (response PutPreWebhooks200JSONResponse) VisitPutPreWebhooksResponse(w http.ResponseWriter) error {
 
@@ -5564,7 +5554,7 @@ type ListPreApprovalWebhooksResponseObject interface {
 }
 
 type ListPreApprovalWebhooks200ResponseHeaders struct {
-	ETag *string
+	ETag string
 }
 
 type ListPreApprovalWebhooks200JSONResponse struct {
@@ -5579,9 +5569,7 @@ func (response ListPreApprovalWebhooks200JSONResponse) VisitListPreApprovalWebho
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.ETag != nil {
-		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
-	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5675,7 +5663,7 @@ type DeletePreApprovalWebhookResponseObject interface {
 	VisitDeletePreApprovalWebhookResponse(w http.ResponseWriter) error
 }
 
-type DeletePreApprovalWebhook200JSONResponse struct{ NothingReplyJSONResponse }
+type DeletePreApprovalWebhook200JSONResponse Nothing
 
 func (response DeletePreApprovalWebhook200JSONResponse) VisitDeletePreApprovalWebhookResponse(w http.ResponseWriter) error {
 
@@ -5955,7 +5943,7 @@ type DeleteClientResponseObject interface {
 	VisitDeleteClientResponse(w http.ResponseWriter) error
 }
 
-type DeleteClient200JSONResponse struct{ NothingReplyJSONResponse }
+type DeleteClient200JSONResponse Nothing
 
 func (response DeleteClient200JSONResponse) VisitDeleteClientResponse(w http.ResponseWriter) error {
 
@@ -6078,7 +6066,7 @@ type GetClientScopesResponseObject interface {
 	VisitGetClientScopesResponse(w http.ResponseWriter) error
 }
 
-type GetClientScopes200JSONResponse struct{ ScopesJSONResponse }
+type GetClientScopes200JSONResponse []string
 
 func (response GetClientScopes200JSONResponse) VisitGetClientScopesResponse(w http.ResponseWriter) error {
 
@@ -6101,7 +6089,7 @@ type SetClientScopesResponseObject interface {
 	VisitSetClientScopesResponse(w http.ResponseWriter) error
 }
 
-type SetClientScopes200JSONResponse struct{ NothingReplyJSONResponse }
+type SetClientScopes200JSONResponse Nothing
 
 func (response SetClientScopes200JSONResponse) VisitSetClientScopesResponse(w http.ResponseWriter) error {
 
@@ -6193,7 +6181,7 @@ type ListScopesResponseObject interface {
 	VisitListScopesResponse(w http.ResponseWriter) error
 }
 
-type ListScopes200JSONResponse struct{ ScopesJSONResponse }
+type ListScopes200JSONResponse []string
 
 func (response ListScopes200JSONResponse) VisitListScopesResponse(w http.ResponseWriter) error {
 

@@ -51,3 +51,6 @@ func unreachable(err error) bool {
 		errors.Is(err, context.DeadlineExceeded) || pgconn.SafeToRetry(err) ||
 		strings.Contains(err.Error(), "conn closed")
 }
+
+// IsMissing says whether a query inside a read or a change found no row.
+func IsMissing(err error) bool { return errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrNotFound) }
