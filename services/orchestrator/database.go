@@ -7,8 +7,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/parley-dsr/parley/internal/process"
-	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/reconcile"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/transition"
 )
 
 const (
@@ -16,27 +17,26 @@ const (
 	pingWithin = 2 * time.Second
 )
 
-// followDatabase migrates the database as soon as it is there, closes migrated,
-// and tells its gate from then on whether it answers.
-func (v *service) followDatabase(migrated chan<- struct{}) {
+// followDatabase migrates the database as soon as it is there, closes the
+// channel that it returns, and tells its gate from then on whether the database
+// answers.
+func (v *service) followDatabase() <-chan struct{} {
+	migrated := make(chan struct{})
 	gate := v.health.Gate("postgres")
 	v.group.Go("database", func(ctx context.Context) error {
-		err := topology.Await(ctx, func(string) { gate.Waiting("the database does not answer") }, v.store.Migrate)
+		err := v.insist(ctx, "the database cannot be prepared", gate, v.store.Migrate)
 		if err != nil {
 			return err
 		}
 		close(migrated)
-		ticker := time.NewTicker(pingEvery)
-		defer ticker.Stop()
 		for {
 			v.ping(ctx, gate)
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-ticker.C:
+			if err := sleep(ctx, pingEvery); err != nil {
+				return err
 			}
 		}
 	})
+	return migrated
 }
 
 func (v *service) ping(ctx context.Context, gate *process.Gate) {
@@ -49,23 +49,77 @@ func (v *service) ping(ctx context.Context, gate *process.Gate) {
 	gate.Ready()
 }
 
-// project runs the feeds of the read model once its schema is there.
-func (v *service) project(b buckets, migrated <-chan struct{}) {
+// remember compares the two places that remember as soon as the schema is
+// there, closes the channel that it returns, and then runs the feeds of the
+// read model.
+func (v *service) remember(b buckets, loop *transition.Loop, migrated <-chan struct{}) <-chan struct{} {
+	compared := make(chan struct{})
+	records, facts := v.feeds(b)
+	c := reconcile.Config{
+		Store: v.store, Requests: b.requests, Records: records, Events: facts, Restore: loop.Restore,
+		Expires: v.settings.RequestRetention > 0, MaxAge: v.settings.DeliveryMaxAge, Epoch: newEpoch(),
+		Clock: v.deps.Clock, Logger: v.deps.Logger,
+	}
+	v.group.Go("read model", func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-migrated:
+		}
+		err := v.insist(ctx, "requests cannot be compared with the database", nil, func(ctx context.Context) error {
+			report, err := reconcile.Run(ctx, c)
+			v.deps.Logger.Info("compared requests with the database", "compared", report.Compared,
+				"put_back", report.Restored, "projected", report.Projected, "replayed", report.Replayed)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		close(compared)
+		v.group.Go("feed of records", records.Run)
+		v.group.Go("feed of facts", facts.Run)
+		return nil
+	})
+	return compared
+}
+
+// feeds are the feeds of the read model, not yet running.
+func (v *service) feeds(b buckets) (records, facts *readmodel.Feed) {
 	lag := process.Register(v.deps.Registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "parley_orchestrator_readmodel_lag", Help: "Messages that the read model has not projected yet, by feed.",
 	}, []string{"feed"}))
-	feeds := map[string]*readmodel.Feed{
-		"records": readmodel.NewRecordsFeed(v.store, v.js, b.requests, v.deps.Logger, lag.WithLabelValues("records")),
-		"events":  readmodel.NewEventsFeed(v.store, v.js, v.deps.Logger, lag.WithLabelValues("events")),
+	return readmodel.NewRecordsFeed(v.store, v.js, b.requests, v.deps.Logger, lag.WithLabelValues("records")),
+		readmodel.NewEventsFeed(v.store, v.js, v.deps.Logger, lag.WithLabelValues("events"))
+}
+
+// insist tries until it succeeds or ctx ends, and says once for each new reason
+// why it did not.
+func (v *service) insist(ctx context.Context, failure string, gate *process.Gate, try func(context.Context) error) error {
+	last := ""
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := try(ctx)
+		if err == nil || ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if reason := err.Error(); reason != last {
+			v.deps.Logger.Warn(failure, "error", reason)
+			last = reason
+		}
+		gate.Waiting(failure)
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
 	}
-	for name, feed := range feeds {
-		v.group.Go("feed "+name, func(ctx context.Context) error {
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-migrated:
-			}
-			return feed.Run(ctx)
-		})
+}
+
+// sleep ends early, with an error, when ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
 	}
 }

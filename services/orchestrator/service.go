@@ -13,6 +13,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -43,6 +44,9 @@ const (
 	releaseAfter = 30 * time.Second
 	// maxBody holds fifty submissions, or 25 000 ids.
 	maxBody = 1 << 20
+	// rememberWithin is how long requests wait at the start for the comparison
+	// with the database.
+	rememberWithin = 5 * time.Second
 )
 
 // Run runs the service until ctx ends and what it has begun is done.
@@ -95,9 +99,7 @@ func (v *service) run() error {
 		api := process.Handler(e.Handler(http.HandlerFunc(v.serve)), v.health, v.deps.Registry)
 		return v.deps.Front.Serve(ctx, name, api)
 	})
-	migrated := make(chan struct{})
-	v.followDatabase(migrated)
-	v.start(migrated)
+	v.start(v.followDatabase())
 	return v.group.Wait()
 }
 
@@ -133,8 +135,15 @@ func (v *service) start(migrated <-chan struct{}) {
 		if err := v.open(b); err != nil {
 			return err
 		}
-		v.project(b, migrated)
-		v.move(b)
+		loop := v.loop(b)
+		select { // what Postgres remembers better is put back before anything moves
+		case <-v.remember(b, loop, migrated):
+		case <-time.After(rememberWithin):
+			v.deps.Logger.Warn("requests move on before the database was compared; it is compared when it answers")
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		v.move(b, loop)
 		gates["transitions"].Ready()
 		return nil
 	})
@@ -190,21 +199,27 @@ func (v *service) open(b buckets) error {
 	return nil
 }
 
-// move runs the transition loop and what belongs to it.
-func (v *service) move(b buckets) {
+// loop is the transition loop, not yet running.
+func (v *service) loop(b buckets) *transition.Loop {
 	s := v.settings
-	loop := transition.New(transition.Config{
+	return transition.New(transition.Config{
 		NATS: v.deps.NATS, JS: v.js, Requests: b.requests, Vault: b.vault, Catalog: b.catalog,
 		Rules: lifecycle.Rules{
 			DeliveryMaxAge: s.DeliveryMaxAge, DelayTimeout: s.DelayTimeout, ReleaseAfter: releaseAfter,
-			ExecutionTimeout: s.ExecutionTimeout, External: s.Execution == ExecutionExternal,
-			Epoch: rand.Text()[:8],
+			ExecutionTimeout: s.ExecutionTimeout, External: s.Execution == ExecutionExternal, Epoch: newEpoch(),
 		},
 		ManualApproval: s.ManualApproval, IdentityTTL: s.IdentityTTL, Retention: s.RequestRetention,
 		Apply: readmodel.NewInline(v.store).Apply, Show: view.JSON,
 		Logger: v.deps.Logger, Metrics: transition.NewMetrics(v.deps.Registry), Clock: v.deps.Clock,
 	})
+}
+
+// move runs the transition loop and what belongs to it.
+func (v *service) move(b buckets, loop *transition.Loop) {
 	v.group.Go("transitions", loop.Run)
 	v.group.Go("disclosure", disclosure.New(v.deps.NATS, b.requests, b.vault, v.deps.Logger).Run)
 	v.group.Go("sweep", sweep.New(v.store, v.js, v.deps.Clock, v.deps.Logger, v.deps.Registry).Run)
 }
+
+// newEpoch is a part of the ids of everything that is published under it.
+func newEpoch() string { return strings.ToLower(rand.Text()[:8]) }

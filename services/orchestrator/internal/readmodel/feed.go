@@ -49,12 +49,12 @@ func NewRecordsFeed(s *Store, js jetstream.JetStream, bucket *topology.Bucket, l
 	return newFeed(topology.ConsumerProjectionRecords, bucket.StreamName(), addRecord, s, js, logger, lag)
 }
 
-// NewEventsFeed projects the facts: log entries and calls. since, if it is not
-// zero, is where the feed begins anew.
+// NewEventsFeed projects the facts: log entries and calls. It takes all facts,
+// also those about configuration, of which it makes nothing: with a filter the
+// server would acknowledge what was passed over, and Acknowledged would say
+// more than was projected.
 func NewEventsFeed(s *Store, js jetstream.JetStream, logger *slog.Logger, lag prometheus.Gauge) *Feed {
-	f := newFeed(topology.ConsumerProjectionEvents, events.StreamEvents, addEvent, s, js, logger, lag)
-	f.config.FilterSubjects = []string{"dsr.event.request.>", "dsr.event.webhook.>", "dsr.event.callback.>", "dsr.event.execution.>"}
-	return f
+	return newFeed(topology.ConsumerProjectionEvents, events.StreamEvents, addEvent, s, js, logger, lag)
 }
 
 func newFeed(name, stream string, add func(*Batch, jetstream.Msg) error, s *Store, js jetstream.JetStream, logger *slog.Logger, lag prometheus.Gauge) *Feed {
@@ -83,6 +83,19 @@ func (f *Feed) Restart(ctx context.Context, at time.Time) error {
 		return fmt.Errorf("readmodel: restart feed: %w", err)
 	}
 	return nil
+}
+
+// Acknowledged is the place in the stream up to which everything was projected
+// and acknowledged; 0 where the feed has not begun.
+func (f *Feed) Acknowledged(ctx context.Context) (uint64, error) {
+	consumer, err := f.js.Consumer(ctx, f.stream, f.name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("readmodel: look at feed: %w", err)
+	}
+	return consumer.CachedInfo().AckFloor.Stream, nil
 }
 
 // Run feeds until ctx ends.
@@ -225,8 +238,8 @@ func addEvent(b *Batch, msg jetstream.Msg) error {
 	if err != nil {
 		return fmt.Errorf("readmodel: decode event: %w", err)
 	}
-	if meta, err := msg.Metadata(); err == nil && meta.Timestamp.After(b.SeenAt) {
-		b.Feed, b.SeenAt = FeedEvents, meta.Timestamp
+	if meta, err := msg.Metadata(); err == nil && meta.Sequence.Stream > b.Position {
+		b.Feed, b.Position, b.SeenAt = FeedEvents, meta.Sequence.Stream, meta.Timestamp
 	}
 	return b.AddFact(e)
 }

@@ -21,10 +21,11 @@ type Batch struct {
 	Removed []string
 	Entries []Entry
 	Calls   []CallFact
-	// Feed and SeenAt say how far a feed has come with this batch; Feed is ""
-	// for what is applied inline.
-	Feed   string
-	SeenAt time.Time
+	// Feed, Position and SeenAt say how far a feed has come with this batch;
+	// Feed is "" for what is applied inline.
+	Feed     string
+	Position uint64
+	SeenAt   time.Time
 }
 
 // Project writes a batch: all of it or nothing.
@@ -82,7 +83,8 @@ func write(ctx context.Context, q *db.Queries, b Batch, rows encoded) error {
 		}
 	}
 	if b.Feed != "" && !b.SeenAt.IsZero() {
-		if err := q.SawFeed(ctx, db.SawFeedParams{Name: b.Feed, SeenAt: b.SeenAt}); err != nil {
+		saw := db.SawFeedParams{Name: b.Feed, Position: int64(b.Position), SeenAt: b.SeenAt} //nolint:gosec // a stream does not get that long
+		if err := q.SawFeed(ctx, saw); err != nil {
 			return fmt.Errorf("note the feed: %w", err)
 		}
 	}

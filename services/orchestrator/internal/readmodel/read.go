@@ -145,15 +145,23 @@ func (s *Store) Remembered(ctx context.Context, after string, since time.Time, a
 	return records, nil
 }
 
-// FeedSeenAt is the time of the last fact that a feed has projected, zero where
-// it has projected none.
-func (s *Store) FeedSeenAt(ctx context.Context, feed string) (time.Time, error) {
+// FeedSeen is the last message that a feed has projected: its place in the
+// stream and its time, zero where it has projected none.
+func (s *Store) FeedSeen(ctx context.Context, feed string) (uint64, time.Time, error) {
 	if err := s.usable(); err != nil {
-		return time.Time{}, err
+		return 0, time.Time{}, err
 	}
-	at, err := s.queries.FeedSeen(ctx, feed)
+	seen, err := s.queries.FeedSeen(ctx, feed)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return time.Time{}, nil
+		return 0, time.Time{}, nil
 	}
-	return at, unavailable(err)
+	return uint64(seen.Position), seen.SeenAt, unavailable(err) //nolint:gosec // it was one
+}
+
+// Distrust lets every record be projected again, whatever its revision.
+func (s *Store) Distrust(ctx context.Context) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	return unavailable(s.queries.DistrustRequests(ctx))
 }

@@ -206,6 +206,14 @@ func (l *Loop) commit(ctx context.Context, next *record.Record, revision uint64)
 	return facts, nil
 }
 
+// Restore commits a record that was put back from the read model, over the
+// given revision of the bucket (0: none), and publishes its outbox.
+// topology.ErrConflict says that somebody else has written the record.
+func (l *Loop) Restore(ctx context.Context, rec *record.Record, revision uint64) error {
+	_, err := l.commit(ctx, rec, revision)
+	return err
+}
+
 // settle clears the outbox. Nobody waits for it: whoever changed the record
 // meanwhile has published the outbox, and one that stays is published again.
 func (l *Loop) settle(rec *record.Record, revision uint64, ttl time.Duration) {

@@ -140,14 +140,19 @@ func (q *Queries) ExecutionLog(ctx context.Context, arg ExecutionLogParams) ([]E
 }
 
 const feedSeen = `-- name: FeedSeen :one
-SELECT seen_at FROM feeds WHERE name = $1
+SELECT position, seen_at FROM feeds WHERE name = $1
 `
 
-func (q *Queries) FeedSeen(ctx context.Context, name string) (time.Time, error) {
+type FeedSeenRow struct {
+	Position int64
+	SeenAt   time.Time
+}
+
+func (q *Queries) FeedSeen(ctx context.Context, name string) (FeedSeenRow, error) {
 	row := q.db.QueryRow(ctx, feedSeen, name)
-	var seen_at time.Time
-	err := row.Scan(&seen_at)
-	return seen_at, err
+	var i FeedSeenRow
+	err := row.Scan(&i.Position, &i.SeenAt)
+	return i, err
 }
 
 const logEntries = `-- name: LogEntries :many
@@ -234,16 +239,18 @@ func (q *Queries) ProjectLogEntries(ctx context.Context, rows []byte) error {
 }
 
 const sawFeed = `-- name: SawFeed :exec
-INSERT INTO feeds (name, seen_at) VALUES ($1, $2)
-ON CONFLICT (name) DO UPDATE SET seen_at = GREATEST(feeds.seen_at, excluded.seen_at)
+INSERT INTO feeds (name, position, seen_at) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE SET position = excluded.position, seen_at = excluded.seen_at
+WHERE feeds.seen_at <= excluded.seen_at
 `
 
 type SawFeedParams struct {
-	Name   string
-	SeenAt time.Time
+	Name     string
+	Position int64
+	SeenAt   time.Time
 }
 
 func (q *Queries) SawFeed(ctx context.Context, arg SawFeedParams) error {
-	_, err := q.db.Exec(ctx, sawFeed, arg.Name, arg.SeenAt)
+	_, err := q.db.Exec(ctx, sawFeed, arg.Name, arg.Position, arg.SeenAt)
 	return err
 }

@@ -32,8 +32,9 @@ type CallFact struct {
 }
 
 type Feed struct {
-	Name   string
-	SeenAt time.Time
+	Name     string
+	Position int64
+	SeenAt   time.Time
 }
 
 type LogEntry struct {

@@ -10,6 +10,15 @@ import (
 	"time"
 )
 
+const distrustRequests = `-- name: DistrustRequests :exec
+UPDATE requests SET revision = 0
+`
+
+func (q *Queries) DistrustRequests(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, distrustRequests)
+	return err
+}
+
 const overdueRequests = `-- name: OverdueRequests :many
 SELECT id, awaited_call::text AS awaited_call, deadline
 FROM requests

@@ -84,8 +84,9 @@ CREATE INDEX call_facts_by_request ON call_facts (request_id, at);
 -- How far a feed has come, so that a database that was put back from a backup
 -- is noticed.
 CREATE TABLE feeds (
-    name    text PRIMARY KEY,
-    seen_at timestamptz NOT NULL
+    name     text PRIMARY KEY,
+    position bigint NOT NULL,
+    seen_at  timestamptz NOT NULL
 );
 
 -- +goose Down

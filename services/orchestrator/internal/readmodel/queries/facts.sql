@@ -21,11 +21,12 @@ FROM jsonb_populate_recordset(NULL::call_facts, sqlc.arg(rows)::jsonb) AS f
 ON CONFLICT DO NOTHING;
 
 -- name: FeedSeen :one
-SELECT seen_at FROM feeds WHERE name = sqlc.arg(name);
+SELECT position, seen_at FROM feeds WHERE name = sqlc.arg(name);
 
 -- name: SawFeed :exec
-INSERT INTO feeds (name, seen_at) VALUES (sqlc.arg(name), sqlc.arg(seen_at))
-ON CONFLICT (name) DO UPDATE SET seen_at = GREATEST(feeds.seen_at, excluded.seen_at);
+INSERT INTO feeds (name, position, seen_at) VALUES (sqlc.arg(name), sqlc.arg(position), sqlc.arg(seen_at))
+ON CONFLICT (name) DO UPDATE SET position = excluded.position, seen_at = excluded.seen_at
+WHERE feeds.seen_at <= excluded.seen_at;
 
 -- name: ExecutionLog :many
 SELECT dataset_name, status, message, action_type, at

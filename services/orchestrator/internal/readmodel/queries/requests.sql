@@ -62,3 +62,6 @@ WHERE id > sqlc.arg(after)::text
   AND (status NOT IN ('complete', 'denied', 'canceled') OR updated_at > sqlc.arg(since)::timestamptz)
 ORDER BY id
 LIMIT sqlc.arg(at_most);
+
+-- name: DistrustRequests :exec
+UPDATE requests SET revision = 0;

@@ -1,0 +1,208 @@
+// Package reconcile compares the two places that remember privacy requests, the
+// bucket of records and the read model in Postgres, and makes each good with
+// what only the other still knows.
+//
+// Either may have gone back: a NATS server that lost its last writes with the
+// power, a database that was put back from a backup. What is newer in Postgres
+// is put back into the bucket, with a new epoch, and what it waits for is
+// ordered again. What is newer in the bucket is projected; where Postgres has
+// lost what its feeds had brought, the feeds begin again where it stands.
+//
+// It is safe beside running replicas. The read model is read before the bucket,
+// which is always written first, so that the bucket looks older only if it is;
+// and what is put back is a compare-and-set.
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel"
+)
+
+const (
+	pageSize = 500
+	atOnce   = 16
+	// recent are the finished requests that are compared beside the unfinished
+	// ones.
+	recent = 30 * 24 * time.Hour
+	// margin is how far before the last fact that Postgres has its feed begins
+	// again: batches of two replicas may have been stored out of order.
+	margin = 10 * time.Minute
+)
+
+// Config is what is compared, and with what.
+type Config struct {
+	Store    *readmodel.Store
+	Requests *topology.Bucket
+	// Records and Events are the feeds of the read model.
+	Records *readmodel.Feed
+	Events  *readmodel.Feed
+	// Restore commits a record over a revision of the bucket and publishes its
+	// outbox.
+	Restore func(ctx context.Context, rec *record.Record, revision uint64) error
+	// Expires says that the records of ended requests leave the bucket by
+	// themselves, so that their absence is no loss.
+	Expires bool
+	// MaxAge is the deadline of calls, from their order.
+	MaxAge time.Duration
+	Epoch  string
+	Clock  func() time.Time
+	Logger *slog.Logger
+}
+
+// Report says what was done.
+type Report struct {
+	// Compared is the number of requests that were looked at.
+	Compared int
+	// Restored were newer in Postgres and put back into the bucket.
+	Restored int
+	// Projected were newer in the bucket and projected.
+	Projected int
+	// Replayed says that the feeds began again.
+	Replayed bool
+}
+
+// Run compares once.
+func Run(ctx context.Context, c Config) (Report, error) {
+	r := &run{Config: c}
+	if err := r.feeds(ctx); err != nil {
+		return r.report, err
+	}
+	since := c.Clock().Add(-recent)
+	after := ""
+	for {
+		page, err := c.Store.Remembered(ctx, after, since, pageSize)
+		if err != nil {
+			return r.report, fmt.Errorf("reconcile: %w", err)
+		}
+		if err := r.page(ctx, page); err != nil {
+			return r.report, err
+		}
+		if len(page) < pageSize {
+			return r.report, nil
+		}
+		after = page[len(page)-1].ID
+	}
+}
+
+type run struct {
+	Config
+	mu     sync.Mutex
+	report Report
+}
+
+// feeds looks whether Postgres still has what its feeds have acknowledged.
+func (r *run) feeds(ctx context.Context) error {
+	position, seenAt, err := r.Store.FeedSeen(ctx, readmodel.FeedEvents)
+	if err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	acknowledged, err := r.Events.Acknowledged(ctx)
+	if err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	if acknowledged <= position {
+		return nil
+	}
+	r.Logger.Warn("the database has lost facts that it had; its feeds begin again", "from", seenAt)
+	begin := time.Time{}
+	if !seenAt.IsZero() {
+		begin = seenAt.Add(-margin)
+	}
+	if err := r.Events.Restart(ctx, begin); err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	if err := r.Records.Restart(ctx, time.Time{}); err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	r.report.Replayed = true
+	return nil
+}
+
+// page compares some requests, many at the same time.
+func (r *run) page(ctx context.Context, records []*record.Record) error {
+	errs := make([]error, len(records))
+	newer := make([]*record.Record, len(records))
+	slots := make(chan struct{}, atOnce)
+	var wg sync.WaitGroup
+	for i, rec := range records {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			newer[i], errs[i] = r.compare(ctx, rec)
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	r.report.Compared += len(records)
+	return r.project(ctx, newer)
+}
+
+func (r *run) project(ctx context.Context, records []*record.Record) error {
+	var b readmodel.Batch
+	for _, rec := range records {
+		if rec != nil {
+			b.Records = append(b.Records, rec)
+		}
+	}
+	if len(b.Records) == 0 {
+		return nil
+	}
+	if err := r.Store.Project(ctx, b); err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	r.report.Projected += len(b.Records)
+	return nil
+}
+
+// compare gives the bucket's record where it is the newer one, and puts that of
+// Postgres back where that is.
+func (r *run) compare(ctx context.Context, stored *record.Record) (newer *record.Record, err error) {
+	entry, err := r.Requests.Get(ctx, stored.ID)
+	switch {
+	case errors.Is(err, topology.ErrNotFound):
+		if r.Expires && stored.Status.Ended() {
+			return nil, nil
+		}
+		return nil, r.putBack(ctx, stored, 0)
+	case err != nil:
+		return nil, fmt.Errorf("reconcile: read record: %w", err)
+	}
+	present := new(record.Record)
+	if err := json.Unmarshal(entry.Value, present); err != nil {
+		return nil, fmt.Errorf("reconcile: decode record %s: %w", stored.ID, err)
+	}
+	switch {
+	case present.Revision < stored.Revision:
+		return nil, r.putBack(ctx, stored, entry.Revision)
+	case present.Revision > stored.Revision:
+		return present, nil
+	}
+	return nil, nil
+}
+
+func (r *run) putBack(ctx context.Context, stored *record.Record, revision uint64) error {
+	rec := restored(stored, r.Epoch, r.Clock().UTC(), r.MaxAge)
+	err := r.Restore(ctx, rec, revision)
+	if errors.Is(err, topology.ErrConflict) {
+		return nil // somebody moved the request on, or put it back, meanwhile
+	}
+	if err != nil {
+		return fmt.Errorf("reconcile: put back %s: %w", stored.ID, err)
+	}
+	r.Logger.Warn("a request was put back from the database", "request_id", rec.ID, "revision", rec.Revision)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.Restored++
+	return nil
+}
