@@ -146,7 +146,7 @@ func newCaller(s Settings, d process.Deps, js jetstream.JetStream, n needs, rece
 		Receivers:    receivers,
 		Headers:      authorization.Headers{Tokens: tokens},
 		Retry:        retry.Policy{MaxAttempts: s.DeliveryMaxAttempts, Backoff: s.DeliveryBackoff, MaxBackoff: maxBackoff, Jitter: jitter},
-		Jitter:       func() float64 { return 2*rand.Float64() - 1 },
+		Jitter:       func() float64 { return 2*rand.Float64() - 1 }, //nolint:gosec // spreads load, keeps no secret
 		MaxAge:       s.DeliveryMaxAge,
 		DelayTimeout: s.DelayTimeout,
 		IdentityTTL:  s.IdentityTTL,

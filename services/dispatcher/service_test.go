@@ -148,11 +148,36 @@ func TestRetry(t *testing.T) {
 	if again := <-times; again.Before(first.data.NextAttemptAt.Add(-50 * time.Millisecond)) {
 		t.Errorf("the second attempt came at %s, planned for %s", again, first.data.NextAttemptAt)
 	}
-	if <-ids != <-ids {
+	if first, second := <-ids, <-ids; first != second {
 		t.Error("the attempts have different webhook-ids")
 	}
-	if <-tokens == <-tokens {
+	if first, second := <-tokens, <-tokens; first == second {
 		t.Error("the attempts have the same token")
 	}
 	b.settled()
+}
+
+// The order of one attempt reaches us twice, as after a crash: the receiver may
+// see it twice, but there is one fact and one next attempt.
+func TestRepeatedAttempt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.settings.DeliveryMaxAttempts = 2
+	handler, calls := answering(http.StatusServiceUnavailable, ``)
+	b.connection("con_1", catalog.Secrets{URL: b.receiver(handler), Authorization: "s3cret"})
+	call := b.call("con_1", record.Post, record.OneWay)
+	b.order(call)
+	b.order(call)
+	b.start()
+	b.expect(events.WebhookAttempted, events.OutcomeStatus)
+	b.expect(events.WebhookUndelivered, events.OutcomeStatus)
+	b.settled()
+	if n := len(calls); n != 3 {
+		t.Errorf("%d calls, want the first attempt twice and the second once", n)
+	}
+	for range 3 {
+		if got := <-calls; got.header.Get("webhook-id") != call.CallID {
+			t.Errorf("webhook-id %q", got.header.Get("webhook-id"))
+		}
+	}
 }

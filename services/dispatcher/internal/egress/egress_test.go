@@ -53,7 +53,7 @@ func TestPost(t *testing.T) {
 		_ = w.Close()
 		return out.Bytes()
 	}
-	bomb := zipped(MaxAnswer * 20)
+	bomb := zipped(MaxAnswer * 4)
 	tests := []struct {
 		name    string
 		handler http.HandlerFunc
@@ -175,7 +175,7 @@ func TestOneDeadline(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
