@@ -14,12 +14,12 @@ import (
 const (
 	// atOnce is how many messages of one consumer are handled at the same time.
 	atOnce = 16
-	// fetchAhead is how many wait in memory. It is well below what is handled
-	// within ackWait, so that no message is given to two replicas at once.
-	fetchAhead = 64
+	// fetchAhead is how many wait in memory. Even if each took its full time,
+	// all would be done within ackWait.
+	fetchAhead = 32
 	// handleWithin ends the handling of one message.
 	handleWithin = 10 * time.Second
-	ackWait      = time.Minute
+	ackWait      = 30 * time.Second
 	// heartbeat is the longest silence of a consumer that is alive.
 	heartbeat = 5 * time.Second
 	longest   = 30 * time.Second

@@ -73,7 +73,10 @@ func NewKeeper(o Options) *Keeper {
 
 // Facts follows the facts that begin and end halts, until ctx ends.
 func (k *Keeper) Facts(ctx context.Context) error {
-	types := []string{events.RequestPaused, events.RequestResumed, events.RequestCanceled, events.RequestFailed}
+	types := []string{
+		events.RequestPaused, events.RequestResumed, events.RequestCanceled,
+		events.RequestFailed, events.RequestResubmitted, events.RequestDeleted,
+	}
 	filters := make([]string, len(types))
 	for i, t := range types {
 		filter, err := events.Filter(t)
@@ -118,8 +121,8 @@ func (k *Keeper) fact(ctx context.Context, m jetstream.Msg) error {
 
 // begin makes the key of a halt that the record confirms.
 func (k *Keeper) begin(ctx context.Context, paused events.Event, callID string) error {
-	h, ok, err := k.confirmed(ctx, paused.Subject(), callID)
-	if err != nil || !ok {
+	h, state, err := k.look(ctx, paused.Subject(), callID)
+	if err != nil || state != waiting {
 		return err
 	}
 	value, err := json.Marshal(h)
@@ -137,28 +140,38 @@ func (k *Keeper) begin(ctx context.Context, paused events.Event, callID string) 
 	case !errors.Is(err, topology.ErrConflict): // a conflict: the fact is a repeat
 		return err
 	}
-	if _, ok, err = k.confirmed(ctx, paused.Subject(), callID); err != nil || ok {
+	if _, state, err = k.look(ctx, paused.Subject(), callID); err != nil || state == waiting {
 		return err
 	}
 	return k.end(ctx, callID)
 }
 
-// confirmed reads the halt from the record; ok is false where the request does
-// not wait for the call, or is gone.
-func (k *Keeper) confirmed(ctx context.Context, requestID, callID string) (Halt, bool, error) {
+// state is what a record says about a halt.
+type state int
+
+const (
+	waiting state = iota // the request is paused on the call
+	over                 // it is not, and never will be again
+	gone                 // there is no record
+)
+
+// look reads what the record says about the halt of a call.
+func (k *Keeper) look(ctx context.Context, requestID, callID string) (Halt, state, error) {
 	entry, err := k.requests.Get(ctx, requestID)
 	if errors.Is(err, topology.ErrNotFound) {
-		return Halt{}, false, nil
+		return Halt{}, gone, nil
 	}
 	if err != nil {
-		return Halt{}, false, err
+		return Halt{}, gone, err
 	}
 	var r record.Record
 	if err := json.Unmarshal(entry.Value, &r); err != nil {
-		return Halt{}, false, fmt.Errorf("halt: record %s cannot be read", requestID)
+		return Halt{}, gone, fmt.Errorf("halt: record %s cannot be read", requestID)
 	}
-	h, ok := of(r, callID)
-	return h, ok, nil
+	if h, ok := of(r, callID); ok {
+		return h, waiting, nil
+	}
+	return Halt{}, over, nil
 }
 
 // end removes the key of a halt, if there is one.
@@ -177,12 +190,23 @@ func (k *Keeper) end(ctx context.Context, callID string) error {
 	return nil
 }
 
-// expiry handles one message of the bucket's stream.
+// expiry handles one message of the bucket's stream. A key can outlive its halt
+// by a moment; what ends then is no halt, and nobody is told. A record that is
+// gone says nothing, so the expiry is told.
 func (k *Keeper) expiry(ctx context.Context, m jetstream.Msg) error {
 	if !topology.IsExpiry(m.Headers()) {
 		return nil // a key that was made or removed
 	}
-	return k.expire(ctx, topology.KeyOfSubject(m.Subject()), "")
+	callID := topology.KeyOfSubject(m.Subject())
+	call, err := record.ParseCallID(callID)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errMessage, err)
+	}
+	_, state, err := k.look(ctx, call.RequestID, callID)
+	if err != nil || state == over {
+		return err
+	}
+	return k.expire(ctx, callID, "")
 }
 
 // expire says that the time of a halt is over. The id of the fact is that of

@@ -233,7 +233,7 @@ func checkExpired(t *testing.T, e events.Event) {
 
 func TestHaltIsKeptUntilItIsResumed(t *testing.T) {
 	t.Parallel()
-	for _, end := range []string{events.RequestResumed, events.RequestCanceled, events.RequestFailed} {
+	for _, end := range []string{events.RequestResumed, events.RequestCanceled, events.RequestFailed, events.RequestResubmitted, events.RequestDeleted} {
 		t.Run(end, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
@@ -316,6 +316,22 @@ func TestExpiryAfterARestartOfNATS(t *testing.T) {
 	server.Close()
 	testbed.StartNATS(t, embedded.NATSOptions{Dir: dir, Addr: addr})
 	checkExpired(t, receive(t, b.expired))
+}
+
+// A key that ends after its halt tells nothing; one whose record is gone does.
+func TestExpiryOfWhatIsOver(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	resumed, lost := callID, record.WebhookCall("pri_lost", 1, record.Pre, webhookID, 1).String()
+	b.put(record.Record{ID: requestID, Status: record.InProcessing})
+	for i, call := range []string{resumed, lost} {
+		if _, err := b.halted.Create(t.Context(), call, []byte(`{}`), time.Duration(i+1)*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e := receive(t, b.expired); e.ID() != lost+".expired" {
+		t.Fatalf("fact: %v", e)
+	}
 }
 
 // A halt that is found only after its time was over expires at once.

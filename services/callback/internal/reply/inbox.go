@@ -2,6 +2,7 @@ package reply
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
@@ -114,4 +114,4 @@ func (i *Inbox) deliver(m *nats.Msg) {
 }
 
 // nonce is a name that is given once.
-func nonce() string { return nuid.Next() }
+func nonce() string { return rand.Text() }

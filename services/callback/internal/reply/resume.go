@@ -129,6 +129,9 @@ type resumed json.RawMessage
 func (r resumed) VisitResumePrivacyRequestResponse(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
+	if len(r) == 0 {
+		r = resumed("null") // accepted, and nothing is known of the request
+	}
 	_, err := w.Write(r)
 	return err
 }
