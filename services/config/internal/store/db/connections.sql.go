@@ -100,7 +100,7 @@ WHERE ($1::text IS NULL
   AND ($2::boolean IS NULL OR disabled = $2)
   AND (cardinality($3::text[]) = 0 OR connection_type = ANY ($3::text[]))
   AND (cardinality($4::text[]) = 0 OR NOT connection_type = ANY ($4::text[]))
-ORDER BY name, key
+ORDER BY lower(name), name, key
 LIMIT $6 OFFSET $5
 `
 

@@ -18,7 +18,7 @@ CREATE TABLE connections (
     updated_at      timestamptz NOT NULL,
     CONSTRAINT connections_key UNIQUE (key)
 );
-CREATE INDEX connections_by_name ON connections (name, key);
+CREATE INDEX connections_by_name ON connections (lower(name), name, key);
 
 CREATE TABLE policies (
     id                  text        PRIMARY KEY,

@@ -22,7 +22,7 @@ WHERE (sqlc.narg(search)::text IS NULL
   AND (sqlc.narg(disabled)::boolean IS NULL OR disabled = sqlc.narg(disabled))
   AND (cardinality(@types::text[]) = 0 OR connection_type = ANY (@types::text[]))
   AND (cardinality(@types_not::text[]) = 0 OR NOT connection_type = ANY (@types_not::text[]))
-ORDER BY name, key
+ORDER BY lower(name), name, key
 LIMIT @page_size OFFSET @skip;
 
 -- name: CountConnections :one
