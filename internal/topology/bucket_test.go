@@ -42,9 +42,10 @@ func markers(t *testing.T, b *topology.Bucket, js jetstream.JetStream) jetstream
 	return c
 }
 
-func ttlHeader(t *testing.T, b *topology.Bucket, key string) string {
+// ttlHeader is the time to live that the key k was last written with.
+func ttlHeader(t *testing.T, b *topology.Bucket) string {
 	t.Helper()
-	msg, err := b.Stream().GetLastMsgForSubject(t.Context(), b.Subject(key))
+	msg, err := b.Stream().GetLastMsgForSubject(t.Context(), b.Subject("k"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestAsyncUpdateTellsAConflict(t *testing.T) {
 	if err := <-late.Err(); !topology.IsConflict(err) {
 		t.Fatalf("err = %v", err)
 	}
-	if ttl := ttlHeader(t, b, "k"); ttl != "1h0m0s" {
+	if ttl := ttlHeader(t, b); ttl != "1h0m0s" {
 		t.Errorf("TTL = %q", ttl)
 	}
 }
@@ -120,25 +121,25 @@ func TestEveryWriteDecidesTheTTL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ttl := ttlHeader(t, b, "k"); ttl != "2s" {
+	if ttl := ttlHeader(t, b); ttl != "2s" {
 		t.Errorf("after create: %q", ttl)
 	}
 	if revision, err = b.Update(ctx, "k", nil, revision, time.Millisecond+time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	if ttl := ttlHeader(t, b, "k"); ttl != "1h0m1s" {
+	if ttl := ttlHeader(t, b); ttl != "1h0m1s" {
 		t.Errorf("after update: %q", ttl)
 	}
 	if _, err = b.Update(ctx, "k", nil, revision, 0); err != nil {
 		t.Fatal(err)
 	}
-	if ttl := ttlHeader(t, b, "k"); ttl != "" {
+	if ttl := ttlHeader(t, b); ttl != "" {
 		t.Errorf("after update without: %q", ttl)
 	}
 	if _, err = b.Put(ctx, "k", nil, time.Nanosecond); err != nil {
 		t.Fatal(err)
 	}
-	if ttl := ttlHeader(t, b, "k"); ttl != "1s" {
+	if ttl := ttlHeader(t, b); ttl != "1s" {
 		t.Errorf("after put: %q", ttl)
 	}
 }
@@ -220,7 +221,7 @@ func TestRemovalIsNoExpiry(t *testing.T) {
 	if _, err := b.Get(ctx, "k"); !errors.Is(err, topology.ErrNotFound) {
 		t.Fatalf("get of what was removed: %v", err)
 	}
-	if ttl := ttlHeader(t, b, "k"); ttl != topology.RemovedTTL.String() {
+	if ttl := ttlHeader(t, b); ttl != topology.RemovedTTL.String() {
 		t.Errorf("the trace lives for %q", ttl)
 	}
 	consumer := markers(t, b, js)
@@ -323,7 +324,10 @@ func TestKeysAndEntries(t *testing.T) {
 	if count != 3 {
 		t.Errorf("%d entries", count)
 	}
-	for range b.Keys(ctx, ">") {
+	for _, err := range b.Keys(ctx, ">") {
+		if err != nil {
+			t.Fatal(err)
+		}
 		break // must not hang or leak
 	}
 	for key, err := range b.Keys(ctx, "none.>") {

@@ -115,7 +115,10 @@ func (s *subscriber) away(t *testing.T) {
 	s.stop.Do(func() {
 		s.cancel()
 		select {
-		case <-s.ended:
+		case err := <-s.ended:
+			if err == nil {
+				t.Error("Subscribe ended without an error")
+			}
 		case <-time.After(patience):
 			t.Error("Subscribe did not end")
 		}

@@ -112,18 +112,15 @@ func TestFromNewBeginsWithTheNext(t *testing.T) {
 }
 
 // awaitConsumer waits until a durable exists.
-func awaitConsumer(t *testing.T, js jetstream.JetStream, name string) jetstream.Consumer {
+func awaitConsumer(t *testing.T, js jetstream.JetStream, name string) {
 	t.Helper()
-	var c jetstream.Consumer
 	err := topology.Await(t.Context(), nil, func(ctx context.Context) error {
-		var err error
-		c, err = js.Consumer(ctx, events.StreamEvents, name)
+		_, err := js.Consumer(ctx, events.StreamEvents, name)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
 }
 
 func TestOnlyTheTypesAskedFor(t *testing.T) {
