@@ -49,6 +49,8 @@ type service struct {
 	url     string
 	token   string
 	stop    func()
+
+	settings orchestrator.Settings
 }
 
 const root = "root"
@@ -86,6 +88,7 @@ func setup(t *testing.T, change func(*orchestrator.Settings)) *service {
 // start runs the service until the test, or stop, ends it.
 func (s *service) start(settings orchestrator.Settings) {
 	s.t.Helper()
+	s.settings = settings
 	ctx, cancel := context.WithCancel(s.t.Context())
 	f := front{shown: make(chan http.Handler, 1)}
 	ended := make(chan error, 1)

@@ -95,11 +95,12 @@ func (v *service) run() error {
 	}
 	connected := v.health.Gate("nats")
 	v.group.Go("nats", func(ctx context.Context) error { return process.FollowNATS(ctx, v.deps.NATS, connected) })
+	v.start(v.followDatabase())
+	// last, so that /ready knows of all that is missing
 	v.group.Go("http", func(ctx context.Context) error {
 		api := process.Handler(e.Handler(http.HandlerFunc(v.serve)), v.health, v.deps.Registry)
 		return v.deps.Front.Serve(ctx, name, api)
 	})
-	v.start(v.followDatabase())
 	return v.group.Wait()
 }
 

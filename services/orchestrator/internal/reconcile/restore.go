@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/parley-dsr/parley/internal/record"
@@ -9,25 +10,38 @@ import (
 )
 
 // restored is a record of the read model as it is put back into the bucket: one
-// revision further and of a new epoch, so that nothing it publishes has an id
-// that was given before. An outbox that was not settled keeps its ids, for some
-// of it may have been published. Where it was settled, the work that the
-// request waits for is ordered again: it may be lost with the record.
+// revision further and of a new epoch, so that what it publishes from now on has
+// no id that was given before.
+//
+// Facts that its outbox still has keep their ids: some of them may have been
+// published, and who has seen one must know the repeat. Work gets new ids, for
+// the server would drop a repeat whose first copy it has lost or delivered; who
+// does it asks the record first, and a receiver knows it by its webhook-id. If
+// the outbox was settled, the work that the request waits for is ordered again.
 func restored(rec *record.Record, epoch string, now time.Time, maxAge time.Duration) *record.Record {
 	next := *rec
 	next.Revision++
 	next.Epoch = epoch
-	if len(rec.Outbox) == 0 {
-		next.Outbox = nil
+	next.Outbox = slices.Clone(rec.Outbox)
+	for i, r := range next.Outbox {
+		if r.Kind == record.RecipeCall || r.Kind == record.RecipeExecute {
+			next.Outbox[i].ID = recipeID(&next, i)
+		}
+	}
+	if len(next.Outbox) == 0 {
 		reorder(&next, now, maxAge)
 	}
 	return &next
 }
 
+func recipeID(rec *record.Record, n int) string {
+	return fmt.Sprintf("%s.%d.%s.%d", rec.ID, rec.Revision, rec.Epoch, n)
+}
+
 // reorder puts into the outbox what makes the wait of the request end.
 func reorder(rec *record.Record, now time.Time, maxAge time.Duration) {
 	put := func(r record.Recipe) {
-		r.ID = fmt.Sprintf("%s.%d.%s.%d", rec.ID, rec.Revision, rec.Epoch, len(rec.Outbox))
+		r.ID = recipeID(rec, len(rec.Outbox))
 		r.Time = now
 		rec.Outbox = append(rec.Outbox, r)
 	}

@@ -134,7 +134,7 @@ func (s *Server) addResults(ctx context.Context, items []view.Item, records []*r
 				groups[e.DatasetName] = append(groups[e.DatasetName], s.result(e, rec))
 			}
 		}
-		items[i].Results, items[i].Tasks = groups, &map[string]string{}
+		items[i].Results, items[i].Tasks = &groups, &map[string]string{}
 	}
 	return nil
 }

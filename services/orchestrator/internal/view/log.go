@@ -29,6 +29,6 @@ type Result struct {
 // Item of a list. Results and Tasks are there in verbose lists only.
 type Item struct {
 	Request
-	Results map[string][]Result `json:"results,omitempty"`
-	Tasks   *map[string]string  `json:"task_status_by_dataset,omitempty"`
+	Results *map[string][]Result `json:"results,omitempty"`
+	Tasks   *map[string]string   `json:"task_status_by_dataset,omitempty"`
 }
