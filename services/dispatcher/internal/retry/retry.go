@@ -10,7 +10,6 @@
 package retry
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/parley-dsr/parley/pkg/events"
@@ -79,6 +78,14 @@ func (p Policy) Decide(a Attempt, jitter float64) Decision {
 	return Decision{Verdict: Again, At: at}
 }
 
+// Statuses of receivers that may do better later, beside all of 500 and above.
+const (
+	requestTimeout  = 408
+	tooEarly        = 425
+	tooManyRequests = 429
+	serverErrors    = 500
+)
+
 // Passing says whether a failure may be gone at another attempt.
 func Passing(outcome string, status int) bool {
 	switch outcome {
@@ -87,10 +94,10 @@ func Passing(outcome string, status int) bool {
 		return true
 	case events.OutcomeStatus:
 		switch status {
-		case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		case requestTimeout, tooEarly, tooManyRequests:
 			return true
 		}
-		return status >= http.StatusInternalServerError
+		return status >= serverErrors
 	}
 	return false
 }
