@@ -11,6 +11,9 @@ import (
 	"unicode/utf8"
 )
 
+// escapedNUL is the one way to write a NUL character in JSON.
+const escapedNUL = `\u0000`
+
 // bodyRule is what an operation declares about its body.
 type bodyRule struct {
 	declared bool
@@ -112,8 +115,13 @@ func (b bodyRule) check(c *content) []Problem {
 	walk := checker{loc: []any{"body"}}
 	switch {
 	case c.present:
-		c.value = walk.check(c.value, b.rule)
-		c.changed = walk.changed
+		if bytes.Contains(c.raw, []byte(escapedNUL)) {
+			walk.checkNUL(c.value)
+		}
+		if len(walk.problems) == 0 {
+			c.value = walk.check(c.value, b.rule)
+			c.changed = walk.changed
+		}
 	case b.required:
 		walk.report(missing)
 	}

@@ -37,7 +37,7 @@ type Config struct {
 	// /api/v1, or its first server does.
 	Spec []byte
 	// Clients finds an API client; catalog.ErrNotFound where there is none.
-	// The root client is never asked for.
+	// The root client is never asked for. Without it there are no others.
 	Clients func(ctx context.Context, id string) (catalog.Client, error)
 	// Ring opens tokens.
 	Ring *keyring.Ring
@@ -46,7 +46,7 @@ type Config struct {
 	// Logger may be nil.
 	Logger *slog.Logger
 	// Registry may be nil.
-	Registry prometheus.Registerer
+	Registry *prometheus.Registry
 	// TrustedProxies are believed when they name the caller's address.
 	TrustedProxies []netip.Prefix
 	// MaxBody is the greatest size of a body in bytes, 1 MiB where it is 0.
@@ -110,6 +110,9 @@ func New(c Config) (*Edge, error) {
 	e := &Edge{
 		config: c, trusted: c.TrustedProxies, logger: c.Logger, clock: c.Clock, maxBody: c.MaxBody,
 		durations: durations, routes: routes, document: document, compress: compress,
+	}
+	if e.config.Clients == nil {
+		e.config.Clients = func(context.Context, string) (catalog.Client, error) { return catalog.Client{}, catalog.ErrNotFound }
 	}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)

@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -71,17 +72,24 @@ func methodLabel(method string) string {
 	return "other"
 }
 
-func newDurations(service string, registerer prometheus.Registerer) (*prometheus.HistogramVec, error) {
+func newDurations(service string, registry *prometheus.Registry) (*prometheus.HistogramVec, error) {
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:        "parley_http_request_duration_seconds",
 		Help:        "Time to answer a request of the REST edge.",
 		ConstLabels: prometheus.Labels{"service": service},
 		Buckets:     prometheus.ExponentialBuckets(0.0005, 2.5, 12),
 	}, []string{"method", "route", "status"})
-	if registerer == nil {
+	if registry == nil {
 		return durations, nil
 	}
-	return durations, registerer.Register(durations)
+	err := registry.Register(durations)
+	var again prometheus.AlreadyRegisteredError
+	if errors.As(err, &again) { // the service runs a second time in this process
+		if known, ok := again.ExistingCollector.(*prometheus.HistogramVec); ok {
+			return known, nil
+		}
+	}
+	return durations, err
 }
 
 // recoverer turns a panic into a 500. The value of the panic is not logged

@@ -139,7 +139,7 @@ func TestAdmit(t *testing.T) {
 	t.Parallel()
 	var ended []int
 	b := setup(t, func(c *edge.Config) {
-		c.Admit = func(r *http.Request, operation string) (func(int), error) {
+		c.Admit = func(_ *http.Request, operation string) (func(int), error) {
 			if operation == "createThing" {
 				return nil, edge.TooMany(1500*time.Millisecond, "Too many requests")
 			}

@@ -57,11 +57,13 @@ func (p params) checkQuery(c *checker, r *http.Request) {
 			for i, s := range given {
 				list[i] = s
 			}
-			query[one.name] = asTexts(c.below(one.name, list, one.rule))
+			clean, _ := c.below(one.name, list, one.rule)
+			query[one.name] = asTexts(clean)
 		default:
 			last := given[len(given)-1]
 			c.changed = c.changed || len(given) > 1
-			query[one.name] = asTexts(c.below(one.name, last, one.rule))
+			clean, _ := c.below(one.name, last, one.rule)
+			query[one.name] = asTexts(clean)
 		}
 	}
 	if c.changed {

@@ -23,23 +23,38 @@ var (
 )
 
 // checker walks a value and its rule together. What it returns for a value is
-// the value in its plain form; changed says that some value had another.
+// the value in its plain form, and changed says that this is another. The value
+// itself is never written to: what changes is copied, the rest is shared.
 type checker struct {
 	loc      []any
 	problems []Problem
 	changed  bool
 }
 
+// maxProblems bounds an answer: a body of a megabyte can be wrong in half a
+// million places.
+const maxProblems = 1000
+
 func (c *checker) report(f finding) {
-	c.problems = append(c.problems, Problem{Type: f.kind, Loc: slices.Clone(c.loc), Msg: f.msg})
+	c.add(Problem{Type: f.kind, Loc: slices.Clone(c.loc), Msg: f.msg})
 }
 
-// below checks something one step down.
-func (c *checker) below(step any, value any, r *rule) any {
+func (c *checker) add(problems ...Problem) {
+	room := max(0, maxProblems-len(c.problems))
+	c.problems = append(c.problems, problems[:min(room, len(problems))]...)
+}
+
+// below checks something one step down and says whether its plain form is
+// another.
+func (c *checker) below(step any, value any, r *rule) (clean any, changed bool) {
+	before := c.changed
+	c.changed = false
 	c.loc = append(c.loc, step)
-	clean := c.check(value, r)
+	clean = c.check(value, r)
 	c.loc = c.loc[:len(c.loc)-1]
-	return clean
+	changed = c.changed
+	c.changed = before || changed
+	return clean, changed
 }
 
 func (c *checker) reportBelow(step any, f finding) {
@@ -75,7 +90,6 @@ func (c *checker) check(value any, r *rule) any {
 	case union:
 		return c.checkUnion(value, r)
 	default:
-		c.checkNUL(value)
 		return value
 	}
 }
@@ -93,38 +107,53 @@ func (c *checker) checkObject(value any, r *rule) any {
 	if len(members) < r.minProps {
 		c.report(tooShort("Dictionary", r.minProps, len(members)))
 	}
+	plain := copyOnWrite{members: members}
 	declared := make(map[string]bool, len(r.fields))
 	for _, f := range r.fields {
 		declared[f.name] = true
 		member, present := members[f.name]
 		switch {
 		case present:
-			members[f.name] = c.below(f.name, member, f.rule)
+			plain.set(f.name)(c.below(f.name, member, f.rule))
 		case f.required:
 			c.reportBelow(f.name, missing)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if !declared[name] {
-			c.checkOther(members, name, r)
+			c.checkOther(&plain, name, members[name], r)
 		}
 	}
-	return members
+	return plain.members
 }
 
 // checkOther checks a member that the document does not name. Where nothing is
-// said about such members they are ignored, and still must be storable, since
-// an open object is kept as it is.
-func (c *checker) checkOther(members map[string]any, name string, r *rule) {
+// said about such members they are left as they are.
+func (c *checker) checkOther(plain *copyOnWrite, name string, member any, r *rule) {
 	switch {
 	case r.closed:
 		c.reportBelow(name, forbidden)
-	case strings.ContainsRune(name, 0):
-		c.report(hasNUL)
 	case r.extra != nil:
-		members[name] = c.below(name, members[name], r.extra)
-	default:
-		c.below(name, members[name], &rule{})
+		plain.set(name)(c.below(name, member, r.extra))
+	}
+}
+
+// copyOnWrite are the members of an object, copied before the first change.
+type copyOnWrite struct {
+	members map[string]any
+	copied  bool
+}
+
+// set gives a function that takes what below returns.
+func (p *copyOnWrite) set(name string) func(clean any, changed bool) {
+	return func(clean any, changed bool) {
+		if !changed {
+			return
+		}
+		if !p.copied {
+			p.members, p.copied = maps.Clone(p.members), true
+		}
+		p.members[name] = clean
 	}
 }
 
@@ -139,15 +168,24 @@ func (c *checker) checkArray(value any, r *rule) any {
 			count(r.maxItems, "item"), len(list))})
 		return value
 	}
-	if r.items != nil {
-		for i, item := range list {
-			list[i] = c.below(i, item, r.items)
-		}
-	}
 	if len(list) < r.minItems {
 		c.report(tooShort("List", r.minItems, len(list)))
 	}
-	return list
+	if r.items == nil {
+		return list
+	}
+	plain, copied := list, false
+	for i, item := range list {
+		clean, changed := c.below(i, item, r.items)
+		if !changed {
+			continue
+		}
+		if !copied {
+			plain, copied = slices.Clone(list), true
+		}
+		plain[i] = clean
+	}
+	return plain
 }
 
 func tooShort(what string, least, got int) finding {
@@ -173,18 +211,18 @@ func (c *checker) checkEnum(value any, r *rule) any {
 // first that it fits in a lenient reading. Where it fits none, the option whose
 // JSON type is the value's tells why.
 func (c *checker) checkUnion(value any, r *rule) any {
+	attempts := make([]checker, len(r.options))
 	var lenient any
 	fits := false
-	for _, option := range r.options {
-		try := checker{loc: c.loc}
-		clean := try.check(clone(value), option)
-		if len(try.problems) > 0 {
-			continue
-		}
-		if !try.changed {
+	for i, option := range r.options {
+		attempt := &attempts[i]
+		attempt.loc = c.loc
+		clean := attempt.check(value, option)
+		switch {
+		case len(attempt.problems) > 0:
+		case !attempt.changed:
 			return value
-		}
-		if !fits {
+		case !fits:
 			lenient, fits = clean, true
 		}
 	}
@@ -192,10 +230,12 @@ func (c *checker) checkUnion(value any, r *rule) any {
 		c.changed = true
 		return lenient
 	}
-	return c.check(value, closest(value, r.options))
+	c.add(attempts[closest(value, r.options)].problems...)
+	return value
 }
 
-func closest(value any, options []*rule) *rule {
+// closest gives the index of the option of the value's JSON type, or 0.
+func closest(value any, options []*rule) int {
 	var wanted kind
 	switch value.(type) {
 	case map[string]any:
@@ -209,32 +249,10 @@ func closest(value any, options []*rule) *rule {
 	case bool:
 		wanted = boolean
 	}
-	for _, option := range options {
-		if option.kind == wanted || option.kind == number && wanted == integer {
-			return option
-		}
-	}
-	return options[0]
-}
-
-// clone copies what a check may write to.
-func clone(value any) any {
-	switch v := value.(type) {
-	case map[string]any:
-		copied := make(map[string]any, len(v))
-		for name, member := range v {
-			copied[name] = clone(member)
-		}
-		return copied
-	case []any:
-		copied := make([]any, len(v))
-		for i, item := range v {
-			copied[i] = clone(item)
-		}
-		return copied
-	default:
-		return value
-	}
+	found := slices.IndexFunc(options, func(option *rule) bool {
+		return option.kind == wanted || option.kind == number && wanted == integer
+	})
+	return max(0, found)
 }
 
 // checkIdentity leaves identities to their own package.
@@ -245,11 +263,12 @@ func (c *checker) checkIdentity(value any) any {
 		return value
 	}
 	_, problems := identity.Parse(encoded, c.loc...)
-	c.problems = append(c.problems, problems...)
+	c.add(problems...)
 	return value
 }
 
-// checkNUL looks for NUL characters in a value without a schema.
+// checkNUL looks for NUL characters everywhere in a value, since what a schema
+// leaves open is stored as it is.
 func (c *checker) checkNUL(value any) {
 	switch v := value.(type) {
 	case string:
@@ -258,9 +277,21 @@ func (c *checker) checkNUL(value any) {
 		}
 	case []any:
 		for i, item := range v {
-			c.below(i, item, &rule{})
+			c.checkNULBelow(i, item)
 		}
 	case map[string]any:
-		c.checkObject(v, &rule{})
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if strings.ContainsRune(name, 0) {
+				c.report(hasNUL)
+				continue
+			}
+			c.checkNULBelow(name, v[name])
+		}
 	}
+}
+
+func (c *checker) checkNULBelow(step, value any) {
+	c.loc = append(c.loc, step)
+	c.checkNUL(value)
+	c.loc = c.loc[:len(c.loc)-1]
 }

@@ -165,6 +165,21 @@ func TestAllProblemsInOneList(t *testing.T) {
 	wantRefusal(t, w, 422, `{"detail":[{"type":"list_type","loc":["body"],"msg":"Input should be a valid list"}]}`)
 }
 
+// Neither many problems nor deep nesting makes a small body expensive.
+func TestProblemsAreBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *edge.Config) { c.MaxBody = 1 << 20 })
+	many := `{"tree":{"children":[` + strings.Repeat("1,", 100_000) + `1]}}`
+	if got := problems(t, b.send("PATCH", "/thing/k1", many).Body.Bytes()); len(got) != 1000 {
+		t.Errorf("%d problems", len(got))
+	}
+	deep := strings.Repeat(`{"or":[`, 2000) + `{"value":"x"}` + strings.Repeat(`]}`, 2000)
+	got := problems(t, b.send("POST", "/condition", deep).Body.Bytes())
+	if len(got) != 1 || !strings.HasPrefix(got[0], "missing") {
+		t.Errorf("%d problems", len(got))
+	}
+}
+
 func TestUnion(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
