@@ -39,19 +39,26 @@ type house struct {
 	services map[string]*child
 	receiver *receiver.Receiver
 	origin   string
+	// transport is the proxy's way to the edges; nil is the usual one.
+	transport http.RoundTripper
 }
 
 // setup builds the house around the four services, which are not started.
 // settings are laid over what every service gets.
 func setup(t *testing.T, settings map[string]string) *house {
 	t.Helper()
+	return setupOver(t, map[string]string{"config": testbed.Postgres(t), "orchestrator": testbed.Postgres(t)}, settings)
+}
+
+// setupOver builds a house over the given databases.
+func setupOver(t *testing.T, databases, settings map[string]string) *house {
+	t.Helper()
 	keys, err := keyring.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := &house{
-		t: t, dir: t.TempDir(), keys: keys, secret: rootSecret, services: map[string]*child{},
-		database: map[string]string{"config": testbed.Postgres(t), "orchestrator": testbed.Postgres(t)},
+		t: t, dir: t.TempDir(), keys: keys, secret: rootSecret, services: map[string]*child{}, database: databases,
 	}
 	h.startNATS()
 	h.startProxy()
@@ -84,7 +91,9 @@ func (h *house) startProxy() {
 			http.NotFound(w, r)
 			return
 		}
-		httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: c.addr}).ServeHTTP(w, r)
+		way := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: c.addr})
+		way.Transport = h.transport
+		way.ServeHTTP(w, r)
 	}))
 	h.t.Cleanup(proxy.Close)
 	h.origin = proxy.URL

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"strconv"
 )
 
 // Answer is what the receiver does with one call. The zero value is an empty
@@ -18,6 +19,9 @@ type Answer struct {
 	Hold <-chan struct{}
 	// Drop breaks the connection in place of an answer.
 	Drop bool
+	// Sent, if set, is called as soon as the whole answer is on its way to the
+	// caller.
+	Sent func()
 	// Decide, if set, is asked for the answer in place of the rest.
 	Decide func(Call) Answer
 }
@@ -76,6 +80,13 @@ func (a Answer) write(w http.ResponseWriter) {
 	if a.Status == 0 {
 		a.Status = http.StatusOK
 	}
+	if a.Sent != nil { // the caller then knows the end of the answer at once
+		w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
+	}
 	w.WriteHeader(a.Status)
 	_, _ = w.Write(a.Body) // a caller that has gone is its own business
+	if a.Sent != nil {
+		_ = http.NewResponseController(w).Flush() // as above
+		a.Sent()
+	}
 }
