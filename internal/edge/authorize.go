@@ -48,7 +48,7 @@ func (e *Edge) authorizeClient(r *http.Request, needed []string) error {
 	if err != nil {
 		return err
 	}
-	granted := grantedScopes(access, client)
+	granted := e.grantedScopes(access, client)
 	for _, scope := range needed {
 		if !slices.Contains(granted, scope) {
 			return Forbidden(textForbidden + ". Required scope(s): [" + strings.Join(needed, ", ") + "]")
@@ -62,7 +62,7 @@ func (e *Edge) authorizeClient(r *http.Request, needed []string) error {
 // settings, so that it can be used while nothing else runs.
 func (e *Edge) client(ctx context.Context, id string) (client catalog.Client, root bool, err error) {
 	if e.config.RootClientID != "" && id == e.config.RootClientID {
-		return catalog.Client{ID: id, Scopes: AllScopes(), Roles: []string{RoleOwner}}, true, nil
+		return catalog.Client{ID: id, Scopes: e.implied[RoleOwner], Roles: []string{RoleOwner}}, true, nil
 	}
 	client, err = e.config.Clients(ctx, id)
 	switch {
@@ -81,14 +81,17 @@ func requestOf(ctx context.Context) *http.Request {
 
 // grantedScopes are what a token gives now: its scopes, if the client still has
 // all of them, and what its roles imply, if the client still has all of those.
-// So taking one scope away from a client ends every token that lists it.
-func grantedScopes(access token.Access, client catalog.Client) []string {
+// So taking one scope away from a client ends every token that lists it. Unknown
+// roles imply nothing.
+func (e *Edge) grantedScopes(access token.Access, client catalog.Client) []string {
 	var granted []string
 	if subset(access.Scopes, client.Scopes) {
 		granted = append(granted, access.Scopes...)
 	}
 	if subset(access.Roles, client.Roles) {
-		granted = append(granted, impliedBy(access.Roles)...)
+		for _, role := range access.Roles {
+			granted = append(granted, e.implied[role]...)
+		}
 	}
 	slices.Sort(granted)
 	return slices.Compact(granted)

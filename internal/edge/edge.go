@@ -77,6 +77,7 @@ type Edge struct {
 	durations *prometheus.HistogramVec
 	routes    *router
 	document  []byte
+	implied   map[string][]string // scopes by role
 	compress  func(http.Handler) http.HandlerFunc
 }
 
@@ -109,7 +110,7 @@ func New(c Config) (*Edge, error) {
 	}
 	e := &Edge{
 		config: c, trusted: c.TrustedProxies, logger: c.Logger, clock: c.Clock, maxBody: c.MaxBody,
-		durations: durations, routes: routes, document: document, compress: compress,
+		durations: durations, routes: routes, document: document, implied: RoleScopes(), compress: compress,
 	}
 	if e.config.Clients == nil {
 		e.config.Clients = func(context.Context, string) (catalog.Client, error) { return catalog.Client{}, catalog.ErrNotFound }

@@ -64,13 +64,3 @@ func ownerScopes() []string {
 		"user-permission:assign_owners",
 	}
 }
-
-// impliedBy returns the scopes of roles; unknown roles imply nothing.
-func impliedBy(roles []string) []string {
-	var scopes []string
-	byRole := RoleScopes()
-	for _, role := range roles {
-		scopes = append(scopes, byRole[role]...)
-	}
-	return scopes
-}
