@@ -54,12 +54,7 @@ func (v *service) ping(ctx context.Context, gate *process.Gate) {
 // read model.
 func (v *service) remember(b buckets, loop *transition.Loop, migrated <-chan struct{}) <-chan struct{} {
 	compared := make(chan struct{})
-	records, facts := v.feeds(b)
-	c := reconcile.Config{
-		Store: v.store, Requests: b.requests, Records: records, Events: facts, Restore: loop.Restore,
-		Expires: v.settings.RequestRetention > 0, MaxAge: v.settings.DeliveryMaxAge, Epoch: newEpoch(),
-		Clock: v.deps.Clock, Logger: v.deps.Logger,
-	}
+	c := v.comparison(b, loop)
 	v.group.Go("read model", func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
@@ -76,11 +71,21 @@ func (v *service) remember(b buckets, loop *transition.Loop, migrated <-chan str
 			return err
 		}
 		close(compared)
-		v.group.Go("feed of records", records.Run)
-		v.group.Go("feed of facts", facts.Run)
+		v.group.Go("feed of records", c.Records.Run)
+		v.group.Go("feed of facts", c.Events.Run)
 		return nil
 	})
 	return compared
+}
+
+// comparison is what the two places that remember are compared with.
+func (v *service) comparison(b buckets, loop *transition.Loop) reconcile.Config {
+	records, facts := v.feeds(b)
+	return reconcile.Config{
+		Store: v.store, Requests: b.requests, Records: records, Events: facts, Restore: loop.Restore,
+		Retention: v.settings.RequestRetention, MaxAge: v.settings.DeliveryMaxAge, Epoch: newEpoch(),
+		Clock: v.deps.Clock, Logger: v.deps.Logger,
+	}
 }
 
 // feeds are the feeds of the read model, not yet running.

@@ -67,7 +67,7 @@ func Run(ctx context.Context, s Settings, d process.Deps) error {
 	if s.Execution == ExecutionImmediate {
 		d.Logger.Info("no executor is asked: the webhooks do the work", "setting", "PARLEY_EXECUTION=immediate")
 	}
-	v := &service{settings: s, deps: d, js: js, ring: ring, store: store, health: process.NewHealth()}
+	v := &service{settings: s, deps: d, js: js, ring: ring, store: store, health: process.NewHealth(), served: make(chan struct{})}
 	v.group = process.NewGroup(ctx, d.Logger)
 	return v.run()
 }
@@ -82,6 +82,8 @@ type service struct {
 	group    *process.Group
 	catalog  atomic.Pointer[catalog.Store]
 	api      atomic.Pointer[http.Handler]
+	// served is closed when the last caller has got its answer.
+	served chan struct{}
 }
 
 func (v *service) run() error {
@@ -98,6 +100,7 @@ func (v *service) run() error {
 	v.start(v.followDatabase())
 	// last, so that /ready knows of all that is missing
 	v.group.Go("http", func(ctx context.Context) error {
+		defer close(v.served)
 		api := process.Handler(e.Handler(http.HandlerFunc(v.serve)), v.health, v.deps.Registry)
 		return v.deps.Front.Serve(ctx, name, api)
 	})
@@ -217,9 +220,21 @@ func (v *service) loop(b buckets) *transition.Loop {
 
 // move runs the transition loop and what belongs to it.
 func (v *service) move(b buckets, loop *transition.Loop) {
-	v.group.Go("transitions", loop.Run)
+	v.group.Go("transitions", func(ctx context.Context) error { return loop.Run(v.untilServed(ctx)) })
 	v.group.Go("disclosure", disclosure.New(v.deps.NATS, b.requests, b.vault, v.deps.Logger).Run)
 	v.group.Go("sweep", sweep.New(v.store, v.js, v.deps.Clock, v.deps.Logger, v.deps.Registry).Run)
+}
+
+// untilServed ends when ctx has ended and nobody waits for an answer any more:
+// callers who are still there when the service stops get theirs.
+func (v *service) untilServed(ctx context.Context) context.Context {
+	serving, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	go func() {
+		<-ctx.Done()
+		<-v.served
+		stop(context.Cause(ctx))
+	}()
+	return serving
 }
 
 // newEpoch is a part of the ids of everything that is published under it.

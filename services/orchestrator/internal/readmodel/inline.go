@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
@@ -18,12 +19,18 @@ const (
 	inlineOpenDelay = 2 * time.Second
 )
 
-// Inline projects the result of one input before its caller is answered. A
-// slow or absent database costs a transition a quarter of a second at most,
-// and nothing once the breaker is open.
+// Inline projects the results of inputs before their callers are answered.
+// Those that come while a transaction is on its way share the next one. A slow
+// or absent database costs a transition a quarter of a second at most, and
+// nothing once the breaker is open.
 type Inline struct {
 	store   *Store
 	breaker circuitbreaker.CircuitBreaker[any]
+
+	mu       sync.Mutex
+	writing  bool
+	next     Batch
+	awaiting []chan error
 }
 
 // NewInline returns the inline feed of a store.
@@ -35,9 +42,9 @@ func NewInline(s *Store) *Inline {
 // Apply projects the record and its facts. An error means that the durable
 // feed will do it.
 func (i *Inline) Apply(ctx context.Context, rec *record.Record, facts []events.Event) error {
-	b := Batch{Records: []*record.Record{rec}}
+	own := Batch{Records: []*record.Record{rec}}
 	for _, e := range facts {
-		if err := b.AddFact(e); err != nil {
+		if err := own.AddFact(e); err != nil {
 			return err
 		}
 	}
@@ -46,11 +53,53 @@ func (i *Inline) Apply(ctx context.Context, rec *record.Record, facts []events.E
 	}
 	ctx, cancel := context.WithTimeout(ctx, inlineDeadline)
 	defer cancel()
-	err := i.store.Project(ctx, b)
+	var err error
+	select {
+	case err = <-i.join(own):
+	case <-ctx.Done():
+		err = fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+	}
 	if errors.Is(err, ErrUnavailable) {
 		i.breaker.RecordFailure()
 	} else {
 		i.breaker.RecordSuccess()
 	}
 	return err
+}
+
+// join adds to the next transaction, and begins it if none is on its way.
+func (i *Inline) join(own Batch) <-chan error {
+	done := make(chan error, 1)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.next.Records = append(i.next.Records, own.Records...)
+	i.next.Entries = append(i.next.Entries, own.Entries...)
+	i.next.Calls = append(i.next.Calls, own.Calls...)
+	i.awaiting = append(i.awaiting, done)
+	if !i.writing {
+		i.writing = true
+		go i.write()
+	}
+	return done
+}
+
+// write makes transactions until nothing waits for one.
+func (i *Inline) write() {
+	for {
+		i.mu.Lock()
+		batch, awaiting := i.next, i.awaiting
+		i.next, i.awaiting = Batch{}, nil
+		if len(awaiting) == 0 {
+			i.writing = false
+			i.mu.Unlock()
+			return
+		}
+		i.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), inlineDeadline)
+		err := i.store.Project(ctx, batch)
+		cancel()
+		for _, done := range awaiting {
+			done <- err
+		}
+	}
 }

@@ -48,9 +48,9 @@ type Config struct {
 	// Restore commits a record over a revision of the bucket and publishes its
 	// outbox.
 	Restore func(ctx context.Context, rec *record.Record, revision uint64) error
-	// Expires says that the records of ended requests leave the bucket by
-	// themselves, so that their absence is no loss.
-	Expires bool
+	// Retention is the age at which the records of ended requests leave the
+	// bucket by themselves; 0 is never.
+	Retention time.Duration
 	// MaxAge is the deadline of calls, from their order.
 	MaxAge time.Duration
 	Epoch  string
@@ -171,8 +171,8 @@ func (r *run) compare(ctx context.Context, stored *record.Record) (newer *record
 	entry, err := r.Requests.Get(ctx, stored.ID)
 	switch {
 	case errors.Is(err, topology.ErrNotFound):
-		if r.Expires && stored.Status.Ended() {
-			return nil, nil
+		if r.expired(stored) {
+			return nil, r.remove(ctx, stored.ID)
 		}
 		return nil, r.putBack(ctx, stored, 0)
 	case err != nil:
@@ -189,6 +189,18 @@ func (r *run) compare(ctx context.Context, stored *record.Record) (newer *record
 		return present, nil
 	}
 	return nil, nil
+}
+
+// expired says whether the record left the bucket because it was to.
+func (r *run) expired(rec *record.Record) bool {
+	return r.Retention > 0 && rec.Status.Ended() && rec.UpdatedAt.Add(r.Retention).Before(r.Clock())
+}
+
+func (r *run) remove(ctx context.Context, id string) error {
+	if err := r.Store.Project(ctx, readmodel.Batch{Removed: []string{id}}); err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	return nil
 }
 
 func (r *run) putBack(ctx context.Context, stored *record.Record, revision uint64) error {

@@ -46,6 +46,9 @@ func (s *Server) create(ctx context.Context, items []intake.Item) (api.RequestBu
 	if len(problems) > 0 {
 		return api.RequestBulk{}, edge.Unprocessable(problems)
 	}
+	if err := s.limits.take(ctx, len(requests)); err != nil {
+		return api.RequestBulk{}, err
+	}
 	outcomes := make([]outcome, len(requests))
 	var wg sync.WaitGroup
 	for i := range requests {

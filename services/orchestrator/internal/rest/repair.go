@@ -37,7 +37,7 @@ func (s *Server) RetryRequest(ctx context.Context, r api.RetryRequestRequestObje
 	request, err := s.change(ctx, work.Retry, r.PrivacyRequestID, func(id string, status record.Status) error {
 		return edge.BadRequest("%s", retryText(id, status))
 	})
-	return api.RetryRequest200JSONResponse(request), err
+	return api.RetryRequest200JSONResponse(view.Begun(request, record.InProcessing)), err
 }
 
 // RequeueRequest orders the step at work once more.
@@ -45,7 +45,7 @@ func (s *Server) RequeueRequest(ctx context.Context, r api.RequeueRequestRequest
 	request, err := s.change(ctx, work.Requeue, r.PrivacyRequestID, func(id string, status record.Status) error {
 		return edge.BadRequest("Cannot re-queue privacy request %s with status %s", id, status)
 	})
-	return api.RequeueRequest200JSONResponse(request), err
+	return api.RequeueRequest200JSONResponse(view.Begun(request, record.InProcessing)), err
 }
 
 // ResubmitRequest begins the next run with what was submitted.

@@ -34,18 +34,21 @@ type action struct {
 	broken string
 	// bare says that failures name the request and do not show it.
 	bare bool
+	// begun is the status that the answer shows of a request that was set
+	// going, "" for the present one.
+	begun record.Status
 }
 
 func approve() action {
 	return action{
-		command: work.Approve, deleted: deletedText, broken: "Privacy request could not be updated",
+		command: work.Approve, deleted: deletedText, broken: "Privacy request could not be updated", begun: record.Approved,
 		status: func(string, record.Status) string { return "Cannot transition status" },
 	}
 }
 
 func deny() action {
 	a := approve()
-	a.command = work.Deny
+	a.command, a.begun = work.Deny, ""
 	return a
 }
 
@@ -60,7 +63,7 @@ func cancel() action {
 
 func retryAll() action {
 	return action{
-		command: work.Retry, broken: "Privacy request could not be restarted", bare: true,
+		command: work.Retry, broken: "Privacy request could not be restarted", bare: true, begun: record.InProcessing,
 		deleted: func(string) string { return "Cannot restart a deleted privacy request" },
 		status:  retryText,
 	}
@@ -205,6 +208,9 @@ func (s *Server) apply(ctx context.Context, id, sealedReason string, a action) o
 		return outcome{err: fmt.Errorf("rest: read the answer: %w", err)}
 	}
 	if answer.Accepted {
+		if a.begun != "" {
+			request = view.Begun(request, a.begun)
+		}
 		return outcome{request: &request}
 	}
 	var data any = request

@@ -12,6 +12,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,6 +46,8 @@ type Server struct {
 	Logger    *slog.Logger
 	// IdentityTTL is the least life of an identity in the vault.
 	IdentityTTL time.Duration
+
+	limits limits
 }
 
 var _ api.StrictServerInterface = (*Server)(nil)
@@ -98,13 +101,18 @@ func (s *Server) unseal(sealed string) *string {
 func newRequestID() string { return "pri_" + uuid.NewString() }
 
 // origin is what a request says about where it comes from.
-type origin struct{ header, traceParent string }
+type origin struct {
+	header, traceParent string
+	addr                netip.Addr
+}
 
 type originKey struct{}
 
 func withOrigin(next api.StrictHandlerFunc, _ string) api.StrictHandlerFunc {
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
-		from := origin{header: r.Header.Get("Origin"), traceParent: traceParent(r.Header.Get("Traceparent"))}
+		from := origin{
+			header: r.Header.Get("Origin"), traceParent: traceParent(r.Header.Get("Traceparent")), addr: edge.ClientAddr(r),
+		}
 		return next(context.WithValue(ctx, originKey{}, from), w, r, request)
 	}
 }

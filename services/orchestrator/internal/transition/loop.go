@@ -41,7 +41,7 @@ import (
 const (
 	maxConflicts = 32
 	stepTimeout  = 15 * time.Second
-	drainTimeout = 10 * time.Second
+	drainTimeout = 5 * time.Second
 )
 
 // Config is what a Loop works with.

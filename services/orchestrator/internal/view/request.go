@@ -138,6 +138,16 @@ func Created(r Request, sub record.Submission) Request {
 	return r
 }
 
+// Begun shows a record as the answer to what set it going does, with the status
+// that this gave it: the run may have come further meanwhile. What went wrong is
+// shown as it is.
+func Begun(r Request, status record.Status) Request {
+	if r.Status == string(record.InProcessing) || r.Status == string(record.Complete) {
+		r.Status = string(status)
+	}
+	return r
+}
+
 // Listed adds what only lists show: what can be done about a request that does
 // not go on by itself.
 func Listed(r Request, rec *record.Record) Request {
