@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -188,7 +189,7 @@ func TestClients(t *testing.T) {
 	b.call("DELETE", "/oauth/client/"+id, nil).wantJSON(t, http.StatusOK, `null`)
 	if _, err := b.catalog().Client(t.Context(), id); err == nil {
 		t.Error("the entry of a deleted client is there")
-	} else if err != catalog.ErrNotFound {
+	} else if !errors.Is(err, catalog.ErrNotFound) {
 		t.Error(err)
 	}
 	for _, path := range []string{"/oauth/client/" + id, "/oauth/client/" + rootID} {

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -279,7 +280,7 @@ func TestDeleteConnection(t *testing.T) {
 	if left, err := b.catalog().PreApproval(t.Context()); err != nil || len(left.Webhooks) != 0 {
 		t.Error(left, err)
 	}
-	if _, err := b.catalog().Connection(t.Context(), asked.Webhooks[0].ConnectionID); err != catalog.ErrNotFound {
+	if _, err := b.catalog().Connection(t.Context(), asked.Webhooks[0].ConnectionID); !errors.Is(err, catalog.ErrNotFound) {
 		t.Error("the entry of a deleted connection is there", err)
 	}
 }

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -61,7 +62,7 @@ func TestPublicationUnconfirmed(t *testing.T) {
 	}
 	was := stream.CachedInfo().Config
 	full := was
-	full.MaxBytes = int64(stream.CachedInfo().State.Bytes) //nolint:gosec // a small number
+	full.MaxBytes = int64(stream.CachedInfo().State.Bytes)
 	full.Discard = jetstream.DiscardNew
 	if _, err := b.js.UpdateStream(t.Context(), full); err != nil {
 		t.Fatal(err)
@@ -69,7 +70,7 @@ func TestPublicationUnconfirmed(t *testing.T) {
 	b.call("PATCH", "/dsr/policy", `[{"name":"Stored"}]`).wantDetail(t, http.StatusServiceUnavailable,
 		"The change is stored and will be published. NATS has not confirmed it yet.")
 	b.call("GET", "/dsr/policy/stored", nil).want(t, http.StatusOK)
-	if _, err := b.policy("stored"); err != catalog.ErrNotFound {
+	if _, err := b.policy("stored"); !errors.Is(err, catalog.ErrNotFound) {
 		t.Fatal("the entry was published after all", err)
 	}
 	if _, err := b.js.UpdateStream(t.Context(), was); err != nil {
@@ -180,7 +181,7 @@ func TestRebuiltAtStart(t *testing.T) {
 		t.Error(diff)
 	}
 	second.connection(after.Pre[0].ConnectionID)
-	if _, err := second.policy("default_consent_policy"); err != catalog.ErrNotFound {
+	if _, err := second.policy("default_consent_policy"); !errors.Is(err, catalog.ErrNotFound) {
 		t.Error("a deleted policy is there again", err)
 	}
 	second.stop()
@@ -210,7 +211,7 @@ func TestDatabaseWentBack(t *testing.T) {
 
 	second := start(t, testbed.Postgres(t), nc, settings)
 	second.ready()
-	if _, err := second.policy("forgotten"); err != catalog.ErrNotFound {
+	if _, err := second.policy("forgotten"); !errors.Is(err, catalog.ErrNotFound) {
 		t.Error("what the database does not know is still there", err)
 	}
 	now, err := second.policy("default_access_policy")

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"net/http"
 	"regexp"
 	"strings"
@@ -118,7 +119,7 @@ func TestDeletePolicy(t *testing.T) {
 	if gone := b.call("DELETE", "/dsr/policy/default_access_policy", nil).want(t, http.StatusNoContent); gone.body != "" {
 		t.Error(gone)
 	}
-	if _, err := b.policy("default_access_policy"); err != catalog.ErrNotFound {
+	if _, err := b.policy("default_access_policy"); !errors.Is(err, catalog.ErrNotFound) {
 		t.Error("the entry of a deleted policy is there", err)
 	}
 	b.call("PATCH", "/dsr/policy/default_consent_policy/rule", `[{"name":"x","key":"default_access_policy_rule","action_type":"access"}]`).want(t, http.StatusOK)

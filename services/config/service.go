@@ -94,7 +94,10 @@ func open(s Settings, d process.Deps) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	publisher := publish.New(kept, js, d.Logger)
+	publisher, err := publish.New(kept, js, d.Logger, d.Registry)
+	if err != nil {
+		return nil, err
+	}
 	return &service{
 		settings: s, deps: d, js: js, store: kept, publisher: publisher,
 		api: &rest.API{

@@ -12,7 +12,7 @@ const (
 	takesDatabase = "a Postgres URL, such as postgres://user@host/config"
 	takesKeys     = "kid:base64 of 32 bytes, several separated by commas"
 	takesClient   = "the id of the root API client, letters, digits, '_' and '-'"
-	takesSecret   = "the secret of the root API client" //nolint:gosec // says what a variable takes
+	takesSecret   = "the secret of the root API client"
 )
 
 // Settings of the config service, from the environment.

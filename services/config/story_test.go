@@ -27,6 +27,10 @@ func TestStory(t *testing.T) {
 		wantJSON(t, http.StatusOK, `{"msg":"Secrets updated for ConnectionConfig with key: test_webhook_connection_config.",
 			"test_status":"skipped","failure_reason":null}`)
 
+	// Older documents put the secrets on the connection itself.
+	b.do("PUT", "/v1/connection/test_webhook_connection_config", b.root, "application/json",
+		strings.NewReader(`{"url": "https://www.example.com", "authorization": "Bearer mysecrettoken"}`)).want(t, http.StatusOK)
+
 	put := b.do("PUT", "/v1/policy/default_access_policy/webhook/pre_execution", b.root, "application/json", strings.NewReader(`[
 		{"connection_config_key": "test_webhook_connection_config", "direction": "one_way",
 		 "key": "wake_up_snowflake_db", "name": "Wake up Snowflake DB Webhook"},

@@ -719,11 +719,6 @@ type PutSecretsParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
-// TestConnectionParams defines parameters for TestConnection.
-type TestConnectionParams struct {
-	Probe *bool `form:"probe,omitempty" json:"probe,omitempty"`
-}
-
 // ListPoliciesParams defines parameters for ListPolicies.
 type ListPoliciesParams struct {
 	// Page Number of the page, from 1
@@ -953,7 +948,7 @@ type ServerInterface interface {
 	PutSecrets(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey, params PutSecretsParams)
 	// TestConnection Test a connection
 	// (GET /api/v1/connection/{connection_key}/test)
-	TestConnection(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey, params TestConnectionParams)
+	TestConnection(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey)
 	// ListPolicies List policies, newest first
 	// (GET /api/v1/dsr/policy)
 	ListPolicies(w http.ResponseWriter, r *http.Request, params ListPoliciesParams)
@@ -1154,7 +1149,7 @@ func (_ Unimplemented) PutSecrets(w http.ResponseWriter, r *http.Request, connec
 
 // TestConnection Test a connection
 // (GET /api/v1/connection/{connection_key}/test)
-func (_ Unimplemented) TestConnection(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey, params TestConnectionParams) {
+func (_ Unimplemented) TestConnection(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2033,24 +2028,8 @@ func (siw *ServerInterfaceWrapper) TestConnection(w http.ResponseWriter, r *http
 		return
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params TestConnectionParams
-
-	// ------------- Optional query parameter "probe" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "probe", r.URL.Query(), &params.Probe, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "probe"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "probe", Err: err})
-		}
-		return
-	}
-
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.TestConnection(w, r, connectionKey, params)
+		siw.Handler.TestConnection(w, r, connectionKey)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4472,7 +4451,6 @@ func (response PutSecrets422JSONResponse) VisitPutSecretsResponse(w http.Respons
 
 type TestConnectionRequestObject struct {
 	ConnectionKey ConnectionKey `json:"connection_key"`
-	Params        TestConnectionParams
 }
 
 type TestConnectionResponseObject interface {
@@ -6825,11 +6803,10 @@ func (sh *strictHandler) PutSecrets(w http.ResponseWriter, r *http.Request, conn
 }
 
 // TestConnection operation middleware
-func (sh *strictHandler) TestConnection(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey, params TestConnectionParams) {
+func (sh *strictHandler) TestConnection(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey) {
 	var request TestConnectionRequestObject
 
 	request.ConnectionKey = connectionKey
-	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.TestConnection(ctx, request.(TestConnectionRequestObject))

@@ -30,13 +30,27 @@ func (p *Publisher) Run(ctx context.Context) error {
 }
 
 func (p *Publisher) sweep(ctx context.Context) {
-	if err := p.publishPending(ctx); err != nil && ctx.Err() == nil {
-		p.logger.Warn("entries wait to be published", "error", err)
-		return
+	if p.tell(ctx, "entries", p.publishPending(ctx)) {
+		p.tell(ctx, "facts", p.publishFacts(ctx))
 	}
-	if err := p.publishFacts(ctx); err != nil && ctx.Err() == nil {
-		p.logger.Warn("facts about the configuration wait to be published", "error", err)
+	if entries, facts, err := p.outbox.Waiting(ctx); err == nil {
+		p.waiting.WithLabelValues("entries").Set(float64(entries))
+		p.waiting.WithLabelValues("facts").Set(float64(facts))
 	}
+}
+
+// tell logs when something begins to wait and when it waits no more, and
+// nothing in between: a stream may be missing for hours.
+func (p *Publisher) tell(ctx context.Context, what string, err error) (published bool) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !p.held[what]:
+		p.logger.Warn("what is stored waits to be published", "what", what, "error", err)
+	case err == nil && p.held[what]:
+		p.logger.Info("what waited is published", "what", what)
+	}
+	p.held[what] = err != nil
+	return err == nil
 }
 
 func (p *Publisher) publishPending(ctx context.Context) error {

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/parley-dsr/parley/internal/catalog"
 	"github.com/parley-dsr/parley/internal/topology"
@@ -56,6 +57,7 @@ type Outbox interface {
 	Published(ctx context.Context, entries []db.Entry) error
 	Facts(ctx context.Context, publish func(ctx context.Context, f db.Fact) error) (int, error)
 	Reconcile(ctx context.Context, inBucket map[string]int64) error
+	Waiting(ctx context.Context) (entries, facts int64, err error)
 }
 
 // Publisher publishes. Its methods may be called at once from many goroutines.
@@ -65,11 +67,23 @@ type Publisher struct {
 	logger  *slog.Logger
 	catalog atomic.Pointer[catalog.Store] // nil until Open
 	kick    chan struct{}
+	waiting *prometheus.GaugeVec
+	held    map[string]bool // what the log has been told of; the loop's own
 }
 
-// New returns a publisher that cannot publish until Open.
-func New(outbox Outbox, js jetstream.JetStream, logger *slog.Logger) *Publisher {
-	return &Publisher{outbox: outbox, js: js, logger: logger, kick: make(chan struct{}, 1)}
+// New returns a publisher that cannot publish until Open. The registerer gets
+// the number of what waits to be published.
+func New(outbox Outbox, js jetstream.JetStream, logger *slog.Logger, registry prometheus.Registerer) (*Publisher, error) {
+	waiting := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "parley_config_unpublished",
+		Help: "Entries and facts that are stored and wait to be published.",
+	}, []string{"what"})
+	if err := registry.Register(waiting); err != nil {
+		return nil, fmt.Errorf("publish: %w", err)
+	}
+	return &Publisher{
+		outbox: outbox, js: js, logger: logger, kick: make(chan struct{}, 1), waiting: waiting, held: map[string]bool{},
+	}, nil
 }
 
 // Open gives the publisher the bucket, which must exist, and rebuilds what is

@@ -18,7 +18,6 @@ import (
 const (
 	typeHTTPS       = "https"
 	classConnection = "ConnectionConfig"
-	connectionAlone = "This connection configuration could not be added."
 )
 
 // UpsertConnections creates or updates connections, each by itself

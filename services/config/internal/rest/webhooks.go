@@ -183,7 +183,7 @@ func placeWebhooks(ctx context.Context, tx *store.Tx, policy db.Policy, k kind, 
 		}
 		rows = append(rows, db.Webhook{
 			ID: placed.ID, Kind: k.stored, PolicyID: policy.ID, ConnectionID: connection.ID, Key: placed.Key,
-			Name: placed.Name, Direction: item.Direction, Position: int32(i), //nolint:gosec // at most 50
+			Name: placed.Name, Direction: item.Direction, Position: int32(i),
 		})
 	}
 	return rows, nil

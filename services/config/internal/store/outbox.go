@@ -81,6 +81,19 @@ func (s *Store) Facts(ctx context.Context, publish func(ctx context.Context, f d
 	return done, failed
 }
 
+// Waiting counts what waits to be published.
+func (s *Store) Waiting(ctx context.Context) (entries, facts int64, err error) {
+	err = s.Read(ctx, func(ctx context.Context, q *db.Queries) error {
+		var err error
+		if entries, err = q.CountPendingEntries(ctx); err != nil {
+			return err
+		}
+		facts, err = q.CountFacts(ctx)
+		return err
+	})
+	return entries, facts, err
+}
+
 // Reconcile makes the entries what the rows say, for a service that starts: a
 // new version of it may compose them differently, and a setting may have
 // changed. inBucket has the version of every living entry of the bucket. If
