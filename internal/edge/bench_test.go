@@ -14,7 +14,7 @@ import (
 func BenchmarkHandler(b *testing.B) {
 	body := `[` + strings.Repeat(`{"name":"n","key":"k","direction":"one_way","identity":{"email":"a@example.com"}},`, 2) +
 		`{"name":"n","direction":"two_way"}]`
-	bundle := setupWith(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	bundle := setupWith(b, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 	}), func(c *edge.Config) { c.Logger = nil })
 	authorization := bundle.access(root, edge.AllScopes(), []string{edge.RoleOwner})
