@@ -128,28 +128,20 @@ func (x *executor) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for {
-		msg, err := nextMessage(ctx, consumer)
-		if ctx.Err() != nil {
-			if msg != nil {
-				_ = msg.Nak()
-			}
-			return ctx.Err()
-		}
-		if errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
-			continue // there is nothing to do
-		}
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(1),
+		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
+	if err != nil {
+		return err
+	}
+	defer giveUp(messages)
+	for ctx.Err() == nil {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
 		if err != nil {
 			return err
 		}
 		x.settle(ctx, msg)
 	}
-}
-
-func nextMessage(ctx context.Context, consumer jetstream.Consumer) (jetstream.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	return consumer.Next(jetstream.FetchContext(ctx))
+	return ctx.Err()
 }
 
 func (x *executor) bind(ctx context.Context) (jetstream.Consumer, error) {

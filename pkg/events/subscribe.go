@@ -56,6 +56,12 @@ type fatal struct{ error }
 
 func (f fatal) Unwrap() error { return f.error }
 
+// A server that is silent for two heartbeats is taken to be away.
+const (
+	pullExpiry    = 30 * time.Second
+	pullHeartbeat = 2 * time.Second
+)
+
 // run begins sessions until one ends for good.
 func (s *subscriber) run(ctx context.Context) error {
 	const first, longest = 100 * time.Millisecond, 5 * time.Second
@@ -95,11 +101,11 @@ func (s *subscriber) session(ctx context.Context) error {
 			}
 		}
 	}
-	messages, err := s.consumer.Messages(jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(2*time.Second))
+	messages, err := s.consumer.Messages(jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
 		return err
 	}
-	defer messages.Stop()
+	defer giveUp(messages)
 	marking := s.keepMark(ctx)
 	defer marking()
 	for ctx.Err() == nil {
@@ -203,6 +209,21 @@ func (s *subscriber) handleAlive(ctx context.Context, msg jetstream.Msg, e Event
 	stop := keepAlive(msg, s.AckWait/3)
 	defer stop()
 	return s.handle(ctx, e)
+}
+
+// giveUp stops taking messages, and gives back what the server has sent in the
+// meantime: it would hold up the next subscriber until the server misses it.
+func giveUp(messages jetstream.MessagesContext) {
+	messages.Drain()
+	deadline, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	for {
+		msg, err := messages.Next(jetstream.NextContext(deadline))
+		if err != nil {
+			return // most often: all is given back
+		}
+		_ = msg.Nak()
+	}
 }
 
 // giveBack has the fact delivered again: to the next subscriber at once if this
