@@ -1,0 +1,112 @@
+# Everything that is done with this repository has a target here. A checkout, Go,
+# make and git are enough; what else is needed comes with `make deps`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# The modules of the workspace, as go.work lists them.
+MODULES := $(shell sed -n 's|^[[:space:]]*\(\./[^[:space:]]*\).*|\1|p' go.work)
+PACKAGES := $(addsuffix /...,$(MODULES))
+E2E := ./cmd/parley/e2e/...
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -X github.com/parley-dsr/parley/internal/process.version=$(VERSION)
+BINARIES := ./cmd/parley ./services/config/cmd/parley-config ./services/orchestrator/cmd/parley-orchestrator \
+	./services/dispatcher/cmd/parley-dispatcher ./services/callback/cmd/parley-callback
+
+GOLANGCI := bin/tools/golangci-lint
+
+# What `make test` runs, in this order: the quick checks first.
+STEPS := deps fmt-check vet build lint modules generated test-unit e2e
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## Install what Go does not bring: Postgres, a C compiler for the race detector
+	@tools/deps
+
+.PHONY: build
+build: ## Build the five binaries into bin/
+	@mkdir -p bin
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(BINARIES)
+
+.PHONY: run
+run: deps build ## Run everything in one process (parley serve)
+	bin/parley serve
+
+.PHONY: demo
+demo: deps build ## Play the story of a privacy request and print its timeline
+	bin/parley demo
+
+.PHONY: test
+test: ## Run every check that must pass before a change lands
+	@tools/steps $(MAKE) $(STEPS)
+
+.PHONY: test-unit
+test-unit: ## Run the tests of all modules but the end-to-end ones, with the race detector
+	go test -race -timeout 10m $$(go list $(PACKAGES) | grep -v /cmd/parley/e2e)
+
+.PHONY: e2e
+e2e: ## Run the end-to-end tests: four processes, NATS and Postgres
+	go test -race -count=1 -timeout 20m $(E2E)
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Run the linters
+	$(GOLANGCI) run --allow-parallel-runners $(PACKAGES)
+
+.PHONY: fmt
+fmt: ## Format the Go files
+	gofmt -w $(MODULES)
+
+.PHONY: fmt-check
+fmt-check: ## Fail if a Go file is not formatted
+	@unformatted=$$(gofmt -l $(MODULES)); \
+	if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
+
+.PHONY: vet
+vet: ## Run go vet
+	go vet $(PACKAGES)
+
+.PHONY: modules
+modules: ## Build every module by itself, and check that its go.mod is tidy
+	@for module in $(MODULES); do \
+		echo "module $$module"; \
+		(cd $$module && export GOWORK=off && go build ./... && go vet ./... && go mod tidy -diff); \
+	done
+
+.PHONY: tidy
+tidy: ## Tidy every module
+	@for module in $(MODULES); do echo "module $$module"; (cd $$module && GOWORK=off go mod tidy); done
+
+# The generators are pinned in tools/go.mod. They run outside of the workspace,
+# which would not let them.
+.PHONY: generate
+generate: ## Generate code anew, from the OpenAPI documents and the SQL
+	@for module in $(MODULES); do (cd $$module && GOWORK=off go generate ./...); done
+
+.PHONY: generated
+generated: ## Fail if the generated code is not what make generate writes
+	@sum() { find $(MODULES) -type f -name '*.go' -exec sha256sum {} + | sort -u; }; \
+	before=$$(mktemp); after=$$(mktemp); trap 'rm -f "$$before" "$$after"' EXIT; \
+	sum >"$$before"; \
+	$(MAKE) --no-print-directory generate; \
+	sum >"$$after"; \
+	if cmp -s "$$before" "$$after"; then exit 0; fi; \
+	echo "generated code was stale; it has been written anew, commit it:"; \
+	sort "$$before" "$$after" | uniq -u | cut -c67- | sort -u; exit 1
+
+.PHONY: ci
+ci: ## Run what the CI runs
+	.ci/run
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin
+
+$(GOLANGCI): tools/go.mod tools/go.sum
+	@mkdir -p $(@D)
+	cd tools && GOWORK=off go build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
