@@ -104,11 +104,11 @@ func unique(values []string) []string {
 // ListClients lists API clients, newest first. The root client is not one of
 // them: it is a setting.
 func (a *API) ListClients(ctx context.Context, request api.ListClientsRequestObject) (api.ListClientsResponseObject, error) {
-	w := windowOf(request.Params.Page, request.Params.Size)
+	paging := edge.PagingOf(request.Params.Page, request.Params.Size)
 	items := []api.Client{}
 	var total int64
 	err := a.read(ctx, func(ctx context.Context, q *db.Queries) error {
-		rows, err := q.Clients(ctx, w.skip(), w.limit())
+		rows, err := q.Clients(ctx, skip(paging), limit(paging))
 		if err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (a *API) ListClients(ctx context.Context, request api.ListClientsRequestObj
 	if err != nil {
 		return nil, err
 	}
-	return api.ListClients200JSONResponse(edge.NewPage(items, int(total), w.page, w.size)), nil
+	return api.ListClients200JSONResponse(edge.NewPage(items, int(total), paging.Page, paging.Size)), nil
 }
 
 func showClient(c db.Client) api.Client {

@@ -214,11 +214,11 @@ func defaultRule(name, key, action string) api.InlineRule {
 
 // ListPolicies lists policies, newest first.
 func (a *API) ListPolicies(ctx context.Context, request api.ListPoliciesRequestObject) (api.ListPoliciesResponseObject, error) {
-	w := windowOf(request.Params.Page, request.Params.Size)
+	paging := edge.PagingOf(request.Params.Page, request.Params.Size)
 	var items []api.Policy
 	var total int64
 	err := a.read(ctx, func(ctx context.Context, q *db.Queries) error {
-		rows, err := q.Policies(ctx, w.skip(), w.limit())
+		rows, err := q.Policies(ctx, skip(paging), limit(paging))
 		if err != nil {
 			return err
 		}
@@ -231,7 +231,7 @@ func (a *API) ListPolicies(ctx context.Context, request api.ListPoliciesRequestO
 	if err != nil {
 		return nil, err
 	}
-	return api.ListPolicies200JSONResponse(edge.NewPage(items, int(total), w.page, w.size)), nil
+	return api.ListPolicies200JSONResponse(edge.NewPage(items, int(total), paging.Page, paging.Size)), nil
 }
 
 // GetPolicy shows one policy.

@@ -19,19 +19,19 @@ const (
 // ListPreApprovalWebhooks lists the pre-approval webhooks, newest first
 // (contract §5).
 func (a *API) ListPreApprovalWebhooks(ctx context.Context, r api.ListPreApprovalWebhooksRequestObject) (api.ListPreApprovalWebhooksResponseObject, error) {
-	w := windowOf(r.Params.Page, r.Params.Size)
+	paging := edge.PagingOf(r.Params.Page, r.Params.Size)
 	var reply api.ListPreApprovalWebhooks200JSONResponse
 	err := a.read(ctx, func(ctx context.Context, q *db.Queries) error {
 		all, err := q.PreApprovalWebhooks(ctx)
 		if err != nil {
 			return err
 		}
-		rows, err := q.PreApprovalWebhooksPage(ctx, w.skip(), w.limit())
+		rows, err := q.PreApprovalWebhooksPage(ctx, skip(paging), limit(paging))
 		if err != nil {
 			return err
 		}
 		items, err := a.showPreApprovals(ctx, q, rows)
-		reply.Body = api.PreApprovalWebhookPage(edge.NewPage(items, len(all), w.page, w.size))
+		reply.Body = api.PreApprovalWebhookPage(edge.NewPage(items, len(all), paging.Page, paging.Size))
 		reply.Headers.ETag = preApprovalTag(all)
 		return err
 	})

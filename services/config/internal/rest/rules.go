@@ -207,7 +207,7 @@ func (a *API) addInlineRule(ctx context.Context, tx *store.Tx, policy db.Policy,
 
 // ListRules lists the rules of a policy, newest first.
 func (a *API) ListRules(ctx context.Context, request api.ListRulesRequestObject) (api.ListRulesResponseObject, error) {
-	w := windowOf(request.Params.Page, request.Params.Size)
+	paging := edge.PagingOf(request.Params.Page, request.Params.Size)
 	var items []api.RuleDetail
 	var total int64
 	err := a.read(ctx, func(ctx context.Context, q *db.Queries) error {
@@ -215,7 +215,7 @@ func (a *API) ListRules(ctx context.Context, request api.ListRulesRequestObject)
 		if err != nil {
 			return err
 		}
-		rows, err := q.RulesPage(ctx, policy.ID, w.skip(), w.limit())
+		rows, err := q.RulesPage(ctx, policy.ID, skip(paging), limit(paging))
 		if err != nil {
 			return err
 		}
@@ -228,7 +228,7 @@ func (a *API) ListRules(ctx context.Context, request api.ListRulesRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	return api.ListRules200JSONResponse(edge.NewPage(items, int(total), w.page, w.size)), nil
+	return api.ListRules200JSONResponse(edge.NewPage(items, int(total), paging.Page, paging.Size)), nil
 }
 
 // GetRule shows one rule with its targets.

@@ -110,11 +110,11 @@ func (a *API) DeleteSettings(ctx context.Context, _ api.DeleteSettingsRequestObj
 
 // ListAudit lists who changed what, newest first.
 func (a *API) ListAudit(ctx context.Context, r api.ListAuditRequestObject) (api.ListAuditResponseObject, error) {
-	w := windowOf(r.Params.Page, r.Params.Size)
+	paging := edge.PagingOf(r.Params.Page, r.Params.Size)
 	items := []api.AuditEntry{}
 	var total int64
 	err := a.read(ctx, func(ctx context.Context, q *db.Queries) error {
-		rows, err := q.AuditPage(ctx, w.skip(), w.limit())
+		rows, err := q.AuditPage(ctx, skip(paging), limit(paging))
 		if err != nil {
 			return err
 		}
@@ -130,5 +130,5 @@ func (a *API) ListAudit(ctx context.Context, r api.ListAuditRequestObject) (api.
 	if err != nil {
 		return nil, err
 	}
-	return api.ListAudit200JSONResponse(edge.NewPage(items, int(total), w.page, w.size)), nil
+	return api.ListAudit200JSONResponse(edge.NewPage(items, int(total), paging.Page, paging.Size)), nil
 }

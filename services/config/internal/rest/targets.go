@@ -174,7 +174,7 @@ func storeTarget(ctx context.Context, tx *store.Tx, row db.Target, known bool) e
 
 // ListTargets lists the targets of a rule, newest first.
 func (a *API) ListTargets(ctx context.Context, request api.ListTargetsRequestObject) (api.ListTargetsResponseObject, error) {
-	w := windowOf(request.Params.Page, request.Params.Size)
+	paging := edge.PagingOf(request.Params.Page, request.Params.Size)
 	items := []api.Target{}
 	var total int64
 	err := a.read(ctx, func(ctx context.Context, q *db.Queries) error {
@@ -182,7 +182,7 @@ func (a *API) ListTargets(ctx context.Context, request api.ListTargetsRequestObj
 		if err != nil {
 			return err
 		}
-		rows, err := q.TargetsPage(ctx, rule.ID, w.skip(), w.limit())
+		rows, err := q.TargetsPage(ctx, rule.ID, skip(paging), limit(paging))
 		if err != nil {
 			return err
 		}
@@ -195,7 +195,7 @@ func (a *API) ListTargets(ctx context.Context, request api.ListTargetsRequestObj
 	if err != nil {
 		return nil, err
 	}
-	return api.ListTargets200JSONResponse(edge.NewPage(items, int(total), w.page, w.size)), nil
+	return api.ListTargets200JSONResponse(edge.NewPage(items, int(total), paging.Page, paging.Size)), nil
 }
 
 // GetTarget shows one target.
