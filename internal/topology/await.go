@@ -61,7 +61,7 @@ func Await(ctx context.Context, waiting func(reason string), try func(ctx contex
 		if waiting != nil {
 			waiting(reasonOf(err))
 		}
-		timer := time.NewTimer(pause + rand.N(pause/4))
+		timer := time.NewTimer(pause + rand.N(pause/4)) //nolint:gosec // spreads retries, hides nothing
 		select {
 		case <-ctx.Done():
 			timer.Stop()
