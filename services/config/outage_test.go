@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -257,4 +258,18 @@ func TestPostgresAway(t *testing.T) {
 	testbed.StartPostgres(t, options)
 	b.ready()
 	b.call("GET", "/dsr/policy/p", nil).want(t, http.StatusOK)
+}
+
+func TestPostgresRefuses(t *testing.T) {
+	t.Parallel()
+	nc, _ := testbed.NATS(t)
+	database, err := url.Parse(testbed.Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	database.Path = "/no_such_database"
+	b := start(t, database.String(), nc, testSettings(t))
+	eventually(t, "/ready to say that the database refuses", func() bool {
+		return strings.Contains(b.get("/ready").body, "postgres: the database refuses the connection, see the log")
+	})
 }

@@ -54,6 +54,7 @@ type service struct {
 	store     *store.Store
 	publisher *publish.Publisher
 	api       *rest.API
+	told      string // what the log says of the database; publish's own
 
 	database, bucket *process.Gate
 }
@@ -164,16 +165,26 @@ func (s *service) publish(ctx context.Context) error {
 
 // prepare brings the database to the state that this version needs.
 func (s *service) prepare(ctx context.Context) error {
-	if err := s.store.Migrate(ctx); err != nil {
-		s.deps.Logger.Debug("the database is not ready", "error", err)
-		return plainReason(err)
+	err := s.store.Migrate(ctx)
+	if err == nil {
+		err = s.api.Seed(ctx)
 	}
-	return s.api.Seed(ctx)
+	if err == nil {
+		return nil
+	}
+	if text := err.Error(); text != s.told && ctx.Err() == nil {
+		s.told = text // once for as long as it stays the same
+		s.deps.Logger.Warn("the database is not ready", "error", err)
+	}
+	return plainReason(err)
 }
 
 // plainReason keeps addresses and users out of /ready.
 func plainReason(err error) error {
-	if errors.Is(err, store.ErrUnavailable) {
+	switch {
+	case store.IsRefused(err):
+		return errors.New("the database refuses the connection, see the log")
+	case errors.Is(err, store.ErrUnavailable):
 		return errors.New("the database does not answer")
 	}
 	return errors.New("the database could not be prepared, see the log")

@@ -38,18 +38,28 @@ func classify(err error) error {
 }
 
 func unreachable(err error) bool {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return true // whatever the server says, there is no connection
+	}
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
 		// 08: connection; 53: resources; 57P: shutdown, not yet started.
 		return strings.HasPrefix(server.Code, "08") || strings.HasPrefix(server.Code, "53") ||
 			strings.HasPrefix(server.Code, "57P")
 	}
-	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) ||
+	return errors.As(err, &network) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, context.DeadlineExceeded) || pgconn.SafeToRetry(err) ||
 		strings.Contains(err.Error(), "conn closed")
+}
+
+// IsRefused says whether the server is there and does not let us in: a wrong
+// password, an unknown user or database.
+func IsRefused(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && (strings.HasPrefix(server.Code, "28") || server.Code == "3D000")
 }
 
 // IsMissing says whether a query inside a read or a change found no row.
