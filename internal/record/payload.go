@@ -77,6 +77,7 @@ type ObjectExtra struct {
 	// ConsentPreferences is a JSON list.
 	ConsentPreferences json.RawMessage
 	CancelReason       *string
+	ExternalID         *string
 }
 
 // Instant is a time as the object writes it: ISO 8601 with the offset +00:00
@@ -97,7 +98,7 @@ func (i Instant) MarshalJSON() ([]byte, error) {
 func (r Record) Object(now time.Time, extra ObjectExtra) Object {
 	return Object{
 		ID:                     r.ID,
-		ExternalID:             r.Submission.ExternalID,
+		ExternalID:             extra.ExternalID,
 		Status:                 r.Status,
 		RequestedAt:            instant(r.requestedAt()),
 		StartedProcessingAt:    instant(r.startedAt()),

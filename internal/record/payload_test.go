@@ -15,7 +15,7 @@ func sample() Record {
 	return Record{
 		ID: "pri_1", Status: InProcessing,
 		Submission: Submission{
-			PolicyKey: "erase", RequestedAt: at, ExternalID: text("ext-1"), Location: text("US-CA"),
+			PolicyKey: "erase", RequestedAt: at, Location: text("US-CA"),
 			IdentityHashes: map[string][]string{"email": {"hash"}},
 		},
 		Policy: Policy{
@@ -42,8 +42,9 @@ const wire = `{"id":"pri_1","external_id":"ext-1","status":"in_processing",` +
 func TestObjectWritesEveryKeyInOrder(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2024, 9, 16, 23, 59, 0, 0, time.UTC)
+	external := "ext-1"
 	got, err := json.Marshal(sample().Object(now, ObjectExtra{
-		CustomFields: json.RawMessage(`{"team":{"label":"Team","value":"blue"}}`),
+		CustomFields: json.RawMessage(`{"team":{"label":"Team","value":"blue"}}`), ExternalID: &external,
 	}))
 	if err != nil {
 		t.Fatal(err)

@@ -117,7 +117,9 @@ type Rule struct {
 type Submission struct {
 	PolicyKey           string     `json:"policy_key"`
 	RequestedAt         time.Time  `json:"requested_at"`
-	ExternalID          *string    `json:"external_id"`
+	// SealedExternalID is the identifier that the caller chose, which may be
+	// anything, sealed with the keyring's vault purpose; "" for none.
+	SealedExternalID    string     `json:"sealed_external_id,omitempty"`
 	StartedProcessingAt *time.Time `json:"started_processing_at"`
 	FinishedAt          *time.Time `json:"finished_processing_at"`
 	Source              *string    `json:"source"`

@@ -68,7 +68,7 @@ func visit(ctx context.Context, s Settings, d process.Deps) (*service, buckets, 
 			return nil, buckets{}, err
 		}
 	}
-	store, err := readmodel.Open(ctx, s.DatabaseURL)
+	store, err := readmodel.Open(ctx, s.DatabaseURL, unsealer(ring))
 	if err != nil {
 		return nil, buckets{}, err
 	}

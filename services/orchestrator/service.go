@@ -12,6 +12,7 @@ package orchestrator
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -23,6 +24,7 @@ import (
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/keyring"
 	"github.com/parley-dsr/parley/internal/process"
+	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/internal/vault"
 	openapi "github.com/parley-dsr/parley/services/orchestrator/api"
@@ -59,7 +61,7 @@ func Run(ctx context.Context, s Settings, d process.Deps) error {
 	if err != nil {
 		return err
 	}
-	store, err := readmodel.Open(ctx, s.DatabaseURL)
+	store, err := readmodel.Open(ctx, s.DatabaseURL, unsealer(ring))
 	if err != nil {
 		return err
 	}
@@ -213,7 +215,7 @@ func (v *service) loop(b buckets) *transition.Loop {
 			ExecutionTimeout: s.ExecutionTimeout, External: s.Execution == ExecutionExternal, Epoch: newEpoch(),
 		},
 		ManualApproval: s.ManualApproval, IdentityTTL: s.IdentityTTL, Retention: s.RequestRetention,
-		Apply: readmodel.NewInline(v.store).Apply, Show: view.JSON,
+		Apply: readmodel.NewInline(v.store).Apply, Show: v.show,
 		Logger: v.deps.Logger, Metrics: transition.NewMetrics(v.deps.Registry), Clock: v.deps.Clock,
 	})
 }
@@ -235,6 +237,15 @@ func (v *service) untilServed(ctx context.Context) context.Context {
 		stop(context.Cause(ctx))
 	}()
 	return serving
+}
+
+// show is a record as answers show it.
+func (v *service) show(rec *record.Record, now time.Time) (json.RawMessage, error) {
+	return view.JSON(rec, unsealer(v.ring)(rec.Submission.SealedExternalID), now)
+}
+
+func unsealer(ring *keyring.Ring) func(sealed string) *string {
+	return func(sealed string) *string { return ring.OpenText(keyring.Vault, sealed) }
 }
 
 // newEpoch is a part of the ids of everything that is published under it.

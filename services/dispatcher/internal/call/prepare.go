@@ -63,13 +63,18 @@ func (c *Caller) prepare(ctx context.Context, call work.Call, request record.Rec
 		return prepared{}, fmt.Errorf("call: vault: %w", err)
 	}
 	now := c.Clock()
-	if p.body, err = payload.Build(call, request, person, now); err != nil {
+	if p.body, err = payload.Build(call, request, person, c.externalID(request), now); err != nil {
 		return prepared{}, err
 	}
 	if p.header, p.tokenEnds, err = c.headers(call, now); err != nil {
 		return prepared{}, err
 	}
 	return p, p.prove(call, now)
+}
+
+// externalID opens the identifier that the caller chose.
+func (c *Caller) externalID(r record.Record) *string {
+	return c.Ring.OpenText(keyring.Vault, r.Submission.SealedExternalID)
 }
 
 // prove adds what shows the receiver that the call is ours, where the

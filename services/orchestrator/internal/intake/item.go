@@ -43,6 +43,8 @@ type Item struct {
 // goes into the vault.
 type Request struct {
 	Submission record.Submission
+	// ExternalID goes into the record sealed.
+	ExternalID *string
 	Person     vault.Person
 	// Echo is the item as an answer shows it where it is not taken: every
 	// field of the schema, null where nothing was given.
@@ -78,8 +80,9 @@ func (i Item) Read(now time.Time, hashes func(string) []string, loc ...any) (Req
 	}
 	custom := r.customFields(i.CustomFields)
 	req := Request{
+		ExternalID: i.ExternalID,
 		Submission: record.Submission{
-			PolicyKey: i.PolicyKey, RequestedAt: requested.UTC(), ExternalID: i.ExternalID,
+			PolicyKey: i.PolicyKey, RequestedAt: requested.UTC(),
 			StartedProcessingAt: i.StartedProcessingAt, FinishedAt: i.FinishedAt,
 			Source: i.Source, Location: r.location(i.Location), PropertyID: i.PropertyID,
 			CustomFields: len(custom) > 0,

@@ -26,7 +26,7 @@ func running() *record.Record {
 	external := "ext-9"
 	return &record.Record{
 		ID: "pri_1", Revision: 3, Epoch: "e", Status: record.InProcessing,
-		Submission: record.Submission{PolicyKey: "p", ExternalID: &external, RequestedAt: at()},
+		Submission: record.Submission{PolicyKey: "p", SealedExternalID: external, RequestedAt: at()},
 		Policy: record.Policy{ID: "pol_1", Name: "P", Key: "p", Rules: []record.Rule{
 			{ID: "rul_1", Key: "r", ActionType: record.ActionErasure},
 		}},

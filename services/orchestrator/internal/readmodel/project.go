@@ -33,7 +33,7 @@ func (s *Store) Project(ctx context.Context, b Batch) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	rows, err := encode(b)
+	rows, err := s.encode(b)
 	if err != nil {
 		return err
 	}
@@ -45,8 +45,8 @@ func (s *Store) Project(ctx context.Context, b Batch) error {
 // encoded are the rows of a batch as the JSON that the statements take.
 type encoded struct{ requests, entries, calls []byte }
 
-func encode(b Batch) (encoded, error) {
-	requests, err := requestRows(b.Records)
+func (s *Store) encode(b Batch) (encoded, error) {
+	requests, err := s.requestRows(b.Records)
 	if err != nil {
 		return encoded{}, err
 	}
@@ -133,7 +133,7 @@ type requestRow struct {
 
 // requestRows keeps the newest of each request, since a statement cannot
 // change a row twice.
-func requestRows(records []*record.Record) ([]byte, error) {
+func (s *Store) requestRows(records []*record.Record) ([]byte, error) {
 	newest := make(map[string]*record.Record, len(records))
 	for _, rec := range records {
 		if old, ok := newest[rec.ID]; !ok || old.Revision < rec.Revision {
@@ -142,7 +142,7 @@ func requestRows(records []*record.Record) ([]byte, error) {
 	}
 	rows := make([]requestRow, 0, len(newest))
 	for _, id := range slices.Sorted(maps.Keys(newest)) { // one order of locks for all writers
-		row, err := rowOf(newest[id])
+		row, err := s.rowOf(newest[id])
 		if err != nil {
 			return nil, err
 		}
@@ -151,14 +151,14 @@ func requestRows(records []*record.Record) ([]byte, error) {
 	return asRows(rows)
 }
 
-func rowOf(rec *record.Record) (requestRow, error) {
+func (s *Store) rowOf(rec *record.Record) (requestRow, error) {
 	whole, err := json.Marshal(rec)
 	if err != nil {
 		return requestRow{}, fmt.Errorf("readmodel: encode record: %w", err)
 	}
 	row := requestRow{
 		ID: rec.ID, Revision: rec.Revision, Epoch: rec.Epoch, Status: string(rec.Status),
-		ExternalID: rec.Submission.ExternalID, PolicyKey: rec.Submission.PolicyKey, Actions: actions(rec.Policy),
+		ExternalID: s.unseal(rec.Submission.SealedExternalID), PolicyKey: rec.Submission.PolicyKey, Actions: actions(rec.Policy),
 		Source: rec.Submission.Source, Location: rec.Submission.Location,
 		IdentityHashes:    hashes(rec.Submission.IdentityHashes),
 		CustomFieldHashes: hashes(rec.Submission.CustomFieldHashes),

@@ -46,10 +46,12 @@ type Store struct {
 	pool     *pgxpool.Pool
 	queries  *db.Queries
 	migrated atomic.Bool
+	unseal   func(sealed string) *string
 }
 
-// Open names the database; nothing is connected before it is used.
-func Open(ctx context.Context, url string) (*Store, error) {
+// Open names the database; nothing is connected before it is used. unseal opens
+// what records hold sealed and people search by.
+func Open(ctx context.Context, url string, unseal func(sealed string) *string) (*Store, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New("readmodel: the database URL cannot be read")
@@ -58,7 +60,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("readmodel: open pool: %w", err)
 	}
-	return &Store{pool: pool, queries: db.New(pool)}, nil
+	return &Store{pool: pool, queries: db.New(pool), unseal: unseal}, nil
 }
 
 // Close gives the connections back.

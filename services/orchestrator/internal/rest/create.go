@@ -79,6 +79,9 @@ func (s *Server) submit(ctx context.Context, r intake.Request, now time.Time) ou
 	c := s.command(ctx, work.Submit, newRequestID())
 	r.Submission.Origin = orNil(originFrom(ctx).header)
 	r.Submission.ClientID = orNil(edge.PrincipalFrom(ctx).ClientID)
+	if r.Submission.SealedExternalID, err = s.seal(r.ExternalID); err != nil {
+		return s.unavailable(err, textNotAdded, r.Echo)
+	}
 	c.Submission = &r.Submission
 	life := max(dueBy(policy.Policy, r.Submission.RequestedAt, now).Add(graceAfterDue).Sub(now), s.IdentityTTL)
 	if err := s.Vault.Put(ctx, c.RequestID, r.Person, life); err != nil {

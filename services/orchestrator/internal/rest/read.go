@@ -68,7 +68,7 @@ func (s *Server) search(ctx context.Context, search criteria.Search, p edge.Pagi
 	}
 	items := make([]view.Item, len(records))
 	for i, rec := range records {
-		items[i] = view.Item{Request: view.Listed(view.Of(rec, now), rec)}
+		items[i] = view.Item{Request: view.Listed(view.Of(rec, s.unseal(rec.Submission.SealedExternalID), now), rec)}
 	}
 	if err := s.addPersonal(ctx, items, search); err != nil {
 		return api.RequestPage{}, err

@@ -132,7 +132,7 @@ func (s *Server) FinalizeRequests(ctx context.Context, r api.FinalizeRequestsReq
 		default:
 			outcomes = append(outcomes, failed(fmt.Sprintf(
 				"Cannot manually finalize privacy request: status is %s, not requires_manual_finalization", rec.Status,
-			), view.Of(rec, s.Clock())))
+			), view.Of(rec, s.unseal(rec.Submission.SealedExternalID), s.Clock())))
 		}
 	}
 	bulk, err := gather(outcomes)

@@ -77,26 +77,11 @@ func actor(ctx context.Context) string {
 	return p.ClientID
 }
 
-// seal seals a reason, which may say something about a person.
-func (s *Server) seal(reason *string) (string, error) {
-	if reason == nil {
-		return "", nil
-	}
-	return s.Ring.Seal(keyring.Vault, []byte(*reason))
-}
+// seal seals what may say something about a person.
+func (s *Server) seal(text *string) (string, error) { return s.Ring.SealText(keyring.Vault, text) }
 
-// unseal opens a reason; one whose key is gone is not shown.
-func (s *Server) unseal(sealed string) *string {
-	if sealed == "" {
-		return nil
-	}
-	plain, err := s.Ring.Open(keyring.Vault, sealed)
-	if err != nil {
-		return nil
-	}
-	text := string(plain)
-	return &text
-}
+// unseal opens it; what cannot be opened is not shown.
+func (s *Server) unseal(sealed string) *string { return s.Ring.OpenText(keyring.Vault, sealed) }
 
 func newRequestID() string { return "pri_" + uuid.NewString() }
 

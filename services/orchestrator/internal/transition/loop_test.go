@@ -70,7 +70,10 @@ func setup(t *testing.T, change func(*transition.Config)) *bench {
 		},
 		IdentityTTL: time.Hour,
 		Apply:       func(context.Context, *record.Record, []events.Event) error { return nil },
-		Show:        view.JSON, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Show: func(rec *record.Record, now time.Time) (json.RawMessage, error) {
+			return view.JSON(rec, nil, now)
+		},
+		Logger:  slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Metrics: transition.NewMetrics(prometheus.NewRegistry()), Clock: time.Now,
 	}
 	if change != nil {

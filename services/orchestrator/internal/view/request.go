@@ -97,7 +97,7 @@ type MaskingStrategy struct {
 }
 
 // Of shows a record as of a day, without identities and custom fields.
-func Of(rec *record.Record, now time.Time) Request {
+func Of(rec *record.Record, externalID *string, now time.Time) Request {
 	started, finished := rec.StartedAt, rec.FinishedAt
 	if started == nil {
 		started = rec.Submission.StartedProcessingAt
@@ -114,7 +114,7 @@ func Of(rec *record.Record, now time.Time) Request {
 		FinishedProcessingAt:   Time(finished),
 		PausedAt:               Time(rec.PausedAt),
 		Status:                 string(rec.Status),
-		ExternalID:             rec.Submission.ExternalID,
+		ExternalID:             externalID,
 		Policy:                 policy(rec.Policy),
 		DaysLeft:               rec.DaysLeft(now),
 		CustomFieldsApprovedBy: rec.CustomFieldsApprovedBy,
@@ -164,8 +164,8 @@ func Listed(r Request, rec *record.Record) Request {
 }
 
 // JSON is the request as bytes, for the answers of the transition loop.
-func JSON(rec *record.Record, now time.Time) (json.RawMessage, error) {
-	data, err := json.Marshal(Of(rec, now))
+func JSON(rec *record.Record, externalID *string, now time.Time) (json.RawMessage, error) {
+	data, err := json.Marshal(Of(rec, externalID, now))
 	if err != nil {
 		return nil, fmt.Errorf("view: encode request: %w", err)
 	}
