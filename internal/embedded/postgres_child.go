@@ -89,7 +89,8 @@ func (c *child) ended(within time.Duration) bool {
 // we stop Postgres when nobody needs it any more), and with an environment that
 // holds none of our secrets.
 func (h *home) command(program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(h.bin.path(program), args...) //nolint:gosec // a program of the installed server
+	//nolint:gosec,noctx // a program of the installed server, which outlives the context of its start
+	cmd := exec.Command(h.bin.path(program), args...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + h.bin.dir + ":/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
 	cmd.SysProcAttr = h.owner.attr()

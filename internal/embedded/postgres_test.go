@@ -216,7 +216,7 @@ func TestPostgresTellsWhenItEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := exec.CommandContext(t.Context(), "kill", "-INT", strings.TrimSpace(string(out))).Run(); err != nil { //nolint:gosec // a number
+	if err := exec.CommandContext(t.Context(), "kill", "-INT", strings.TrimSpace(string(out))).Run(); err != nil {
 		t.Fatal(err)
 	}
 	<-p.Done()

@@ -2,9 +2,12 @@ package process
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -61,29 +64,39 @@ func Connect(_ context.Context, s Settings, service string, logger *slog.Logger,
 // withoutURL keeps an error of the URL parser, which repeats the URL and so the
 // password in it, from being shown.
 func withoutURL(err error) error {
-	if strings.Contains(err.Error(), "parse ") {
+	var unread *url.Error
+	if errors.As(err, &unread) {
 		return errors.New("not the URL of a NATS server")
 	}
 	return err
 }
 
-// access is who we are to the server, and TLS.
+// access is who we are to the server, and TLS. The files are looked at here, so
+// that an error names the variable; the client reads them again whenever it
+// connects, and so sees rotated ones.
 func access(s Settings) ([]nats.Option, error) {
 	var options []nats.Option
 	if s.NATSCredentials != "" {
-		if err := canRead("PARLEY_NATS_CREDENTIALS", s.NATSCredentials); err != nil {
+		if err := check("PARLEY_NATS_CREDENTIALS", s.NATSCredentials, nil); err != nil {
 			return nil, err
 		}
 		options = append(options, nats.UserCredentials(s.NATSCredentials))
 	}
 	if s.NATSCAFile != "" {
-		if err := canRead("PARLEY_NATS_CA_FILE", s.NATSCAFile); err != nil {
+		if err := check("PARLEY_NATS_CA_FILE", s.NATSCAFile, hasRoots); err != nil {
 			return nil, err
 		}
 		options = append(options, nats.RootCAs(s.NATSCAFile))
 	}
 	if s.NATSCertFile != "" {
-		if err := errors.Join(canRead("PARLEY_NATS_CERT_FILE", s.NATSCertFile), canRead("PARLEY_NATS_KEY_FILE", s.NATSKeyFile)); err != nil {
+		isPair := func([]byte) error {
+			_, err := tls.LoadX509KeyPair(s.NATSCertFile, s.NATSKeyFile)
+			return err
+		}
+		if err := check("PARLEY_NATS_KEY_FILE", s.NATSKeyFile, nil); err != nil {
+			return nil, err
+		}
+		if err := check("PARLEY_NATS_CERT_FILE", s.NATSCertFile, isPair); err != nil {
 			return nil, err
 		}
 		options = append(options, nats.ClientCert(s.NATSCertFile, s.NATSKeyFile))
@@ -91,12 +104,26 @@ func access(s Settings) ([]nats.Option, error) {
 	return options, nil
 }
 
-func canRead(name, path string) error {
-	f, err := os.Open(path) //nolint:gosec // the path is the operator's
+// check reads the file of a setting and looks at its content.
+func check(name, path string, content func([]byte) error) error {
+	text, err := os.ReadFile(path) //nolint:gosec // the path is the operator's
 	if err != nil {
 		return &SettingError{Name: name, Problem: "takes the path of a readable file: " + err.Error()}
 	}
-	return f.Close()
+	if content == nil {
+		return nil
+	}
+	if err := content(text); err != nil {
+		return &SettingError{Name: name, Problem: path + ": " + err.Error()}
+	}
+	return nil
+}
+
+func hasRoots(text []byte) error {
+	if !x509.NewCertPool().AppendCertsFromPEM(text) {
+		return errors.New("no PEM certificate in it")
+	}
+	return nil
 }
 
 // report logs what happens to the connection. The same reason is not repeated
@@ -144,7 +171,7 @@ func report(logger *slog.Logger) []nats.Option {
 // CheckServer refuses a NATS server that is too old, in one line that names its
 // version and its address without the login. A version that cannot be read is
 // refused as well.
-func CheckServer(version, url string) error {
+func CheckServer(version, server string) error {
 	major, minor, ok := parseVersion(version)
 	if ok && (major > oldestMajor || major == oldestMajor && minor >= oldestMinor) {
 		return nil
@@ -152,7 +179,7 @@ func CheckServer(version, url string) error {
 	if version == "" {
 		version = "an unknown version"
 	}
-	return fmt.Errorf("%w, %s is running at %s", ErrOldServer, version, RedactURL(url))
+	return fmt.Errorf("%w, %s is running at %s", ErrOldServer, version, RedactURL(server))
 }
 
 func parseVersion(version string) (major, minor int, ok bool) {
