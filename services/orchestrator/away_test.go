@@ -2,7 +2,9 @@ package orchestrator_test
 
 import (
 	"encoding/json"
+	"net"
 	"testing"
+	"time"
 
 	"github.com/parley-dsr/parley/internal/embedded"
 	"github.com/parley-dsr/parley/internal/embedded/testbed"
@@ -127,4 +129,49 @@ func TestTheServiceStartsWithoutItsNeighbours(t *testing.T) {
 		return true
 	})
 	s.eventually("and carried out", func() bool { return s.record(id).Status == record.Complete })
+}
+
+func TestRequestsGoOnAfterNATSWasAway(t *testing.T) {
+	t.Parallel()
+	options := embedded.NATSOptions{Dir: t.TempDir(), Addr: freeAddr(t)}
+	server := testbed.StartNATS(t, options)
+	nc, js := testbed.Connect(t, server.URL())
+	s := setupOn(t, nc, js, nil)
+	s.ready()
+	s.policy([]record.Webhook{hook("first", record.TwoWay)}, nil)
+	id := s.submit()
+	server.Close()
+	if status, body := s.call("POST", "/api/v1/privacy-request", []object{{
+		"policy_key": "access", "identity": object{"email": "a@example.com"},
+	}}); status != 503 {
+		t.Errorf("submission without NATS: %d %s", status, body)
+	}
+
+	testbed.StartNATS(t, options)
+	s.ready()
+	dispatchertest.Play(t, s.js, dispatchertest.Succeed)
+	s.awaitStatus(id, "complete")
+	s.awaitStatus(s.submit(), "complete")
+}
+
+// freeAddr is an address that nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	var config net.ListenConfig
+	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	defer func() { must(t, l.Close()) }()
+	return l.Addr().String()
+}
+
+func TestEndedRequestsLeaveAfterTheirRetention(t *testing.T) {
+	t.Parallel()
+	s := setup(t, func(o *orchestrator.Settings) { o.RequestRetention, o.DeliveryMaxAge = time.Second, time.Second })
+	s.ready()
+	s.policy(nil, nil)
+	id := s.submit()
+	s.eventually("gone from the read model", func() bool {
+		status, _ := s.call("GET", "/api/v1/privacy-request/"+id+"/log", nil)
+		return status == 404
+	})
 }

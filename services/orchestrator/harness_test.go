@@ -58,6 +58,11 @@ const root = "root"
 func setup(t *testing.T, change func(*orchestrator.Settings)) *service {
 	t.Helper()
 	nc, js := testbed.NATS(t)
+	return setupOn(t, nc, js, change)
+}
+
+func setupOn(t *testing.T, nc *nats.Conn, js jetstream.JetStream, change func(*orchestrator.Settings)) *service {
+	t.Helper()
 	must(t, topology.EnsureConfig(t.Context(), js, topology.Options{}))
 	config, err := topology.AwaitBucket(t.Context(), js, topology.BucketConfig, nil)
 	must(t, err)

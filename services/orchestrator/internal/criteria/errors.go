@@ -1,10 +1,12 @@
 package criteria
 
-import "errors"
+// Refusal is the text with which a search is refused that contradicts itself.
+// Clients know it, so it stands in the answer as it is (status 400).
+type Refusal string
 
-var (
-	// ErrBothEnds is the refusal of a search for both completed and failed
-	// requests; its text is part of the contract.
-	ErrBothEnds = errors.New("Cannot specify both succeeded and failed query params.") //nolint:staticcheck,revive // see above
-	errRange    = errors.New("Value specified")                                        //nolint:staticcheck,revive // begin of a text of the contract
-)
+// Error gives the text.
+func (r Refusal) Error() string { return string(r) }
+
+// ErrBothEnds is the refusal of a search for both completed and failed
+// requests.
+const ErrBothEnds Refusal = "Cannot specify both succeeded and failed query params."

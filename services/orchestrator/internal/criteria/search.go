@@ -164,8 +164,8 @@ func contradiction(f readmodel.Filter) error {
 		readmodel.Range
 	}{{"completed", f.Completed}, {"created", f.Created}, {"errored", f.Errored}, {"started", f.Started}} {
 		if r.After != nil && r.Before != nil && !r.Before.After(*r.After) {
-			return fmt.Errorf("%w for %[2]s_lt: %[3]s must be after %[2]s_gt: %[4]s.", //nolint:staticcheck // the text is part of the contract
-				errRange, r.name, stamp(*r.Before), stamp(*r.After))
+			return Refusal(fmt.Sprintf("Value specified for %[1]s_lt: %[2]s must be after %[1]s_gt: %[3]s.",
+				r.name, stamp(*r.Before), stamp(*r.After)))
 		}
 	}
 	return nil

@@ -130,16 +130,16 @@ type reader struct {
 	problems []identity.Problem
 }
 
-func (r *reader) wrong(kind, msg string, at ...any) {
+func (r *reader) wrong(msg string, at ...any) {
 	r.problems = append(r.problems, identity.Problem{
-		Type: kind, Loc: append(append([]any{}, r.loc...), at...), Msg: msg,
+		Type: "value_error", Loc: append(append([]any{}, r.loc...), at...), Msg: msg,
 	})
 }
 
 // text refuses what the database cannot hold.
 func (r *reader) text(field string, s *string) {
 	if s != nil && strings.ContainsRune(*s, 0) {
-		r.wrong("value_error", "Value error, NUL characters are not allowed", field)
+		r.wrong("Value error, NUL characters are not allowed", field)
 	}
 }
 
@@ -149,7 +149,7 @@ func (r *reader) location(s *string) *string {
 	}
 	clean, ok := NormalizeLocation(*s)
 	if !ok {
-		r.wrong("value_error", "Value error, Invalid location format '"+*s+
+		r.wrong("Value error, Invalid location format '"+*s+
 			"'. Must follow ISO 3166 format (e.g., 'US', 'US-CA', 'GB', 'CA-ON', 'EEA')", "location")
 		return nil
 	}
@@ -161,7 +161,7 @@ func (r *reader) encryptionKey(s *string) string {
 		return ""
 	}
 	if len(*s) != encryptionKeySize {
-		r.wrong("value_error", "Value error, Encryption key must be 16 bytes long", "encryption_key")
+		r.wrong("Value error, Encryption key must be 16 bytes long", "encryption_key")
 	}
 	return *s
 }
@@ -174,7 +174,7 @@ func (r *reader) customFields(fields map[string]json.RawMessage) map[string]iden
 	for name, raw := range fields {
 		labeled, ok := identity.ParseLabeled(raw)
 		if !ok || strings.ContainsRune(name, 0) {
-			r.wrong("value_error", `Value error, a custom field must have the form {"label": "Field label", "value": "123"}`,
+			r.wrong(`Value error, a custom field must have the form {"label": "Field label", "value": "123"}`,
 				"custom_privacy_request_fields", name)
 			continue
 		}

@@ -34,7 +34,7 @@ func (l *limits) take(ctx context.Context, n int) error {
 	if !addr.IsValid() || addr.IsLoopback() || edge.PrincipalFrom(ctx).ClientID != "" {
 		return nil
 	}
-	if !l.of(addr).TryAcquirePermits(uint(max(n, 1))) { //nolint:gosec // never negative
+	if !l.of(addr).TryAcquirePermits(uint(max(n, 1))) {
 		return edge.TooMany(createdWithin, "Too many privacy requests were submitted from this address.")
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/parley-dsr/parley/internal/edge"
-	"github.com/parley-dsr/parley/internal/identity"
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/api"
@@ -105,7 +104,7 @@ func (s *Server) addPersonal(ctx context.Context, items []view.Item, search crit
 				items[i].Identity = person.Identity.Labeled()
 			}
 			if fields && len(person.CustomFields) > 0 {
-				items[i].CustomFields = map[string]identity.Labeled(person.CustomFields)
+				items[i].CustomFields = person.CustomFields
 			}
 		})
 	}

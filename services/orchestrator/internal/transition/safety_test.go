@@ -167,7 +167,7 @@ func TestTheReadModelIsToldBeforeTheCaller(t *testing.T) {
 	t.Parallel()
 	var told atomic.Int64
 	b := setup(t, func(c *transition.Config) {
-		c.Apply = func(_ context.Context, rec *record.Record, facts []events.Event) error {
+		c.Apply = func(_ context.Context, _ *record.Record, facts []events.Event) error {
 			told.Add(int64(len(facts)))
 			return errors.New("the database is away")
 		}
