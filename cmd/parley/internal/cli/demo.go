@@ -17,6 +17,7 @@ import (
 	"github.com/parley-dsr/parley/cmd/parley/internal/receiver"
 	"github.com/parley-dsr/parley/cmd/parley/internal/story"
 	"github.com/parley-dsr/parley/internal/process"
+	"github.com/parley-dsr/parley/pkg/events"
 )
 
 // demoWithin is how long the demo may take before it gives up.
@@ -28,9 +29,10 @@ func demo(environ map[string]string) *cobra.Command {
 		Use:   "demo",
 		Short: "Play the story of a privacy request against a receiver of its own",
 		Long: `Start the all-in-one in a fresh folder and on free ports, and a receiver over
-HTTPS with a certificate authority of its own. Then play the story of one
-erasure request and print it with times, and beside it the events that an
-independent subscriber sees. Nothing is left behind.`,
+HTTPS with a certificate authority of its own. Then tell three stories and print
+them with times, and beside them the events that an independent subscriber sees:
+an erasure request that is halted and resumed, a halt that nobody resumes, and a
+webhook that fails, is mended and retried. Nothing is left behind.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeoutCause(cmd.Context(), demoWithin,
@@ -83,6 +85,10 @@ func (s *stage) build(ctx context.Context, environ map[string]string) (err error
 		"PARLEY_DATA_DIR":       filepath.Join(s.dir, "data"),
 		"PARLEY_NATS_ADDR":      "127.0.0.1:0",
 		"PARLEY_EGRESS_CA_FILE": s.receiver.CAFile(),
+		// Nobody wants to watch a halt for days.
+		"PARLEY_PRIVACY_REQUEST_DELAY_TIMEOUT": "3s",
+		"PARLEY_DELIVERY_MAX_ATTEMPTS":         "2",
+		"PARLEY_DELIVERY_BACKOFF":              "1s",
 	})
 	return nil
 }
@@ -132,27 +138,38 @@ func playDemo(ctx context.Context, environ map[string]string, out, log io.Writer
 	return err
 }
 
-// tell plays the story and prints it beside its events.
+// tell plays the stories and prints them beside their events.
 func tell(ctx context.Context, s *stage, info allinone.Info, out io.Writer) error {
 	t := newTimeline(out)
-	_, _ = fmt.Fprintf(out, "Ready after %s at %s; the receiver is %s.\n\n", info.Took.Round(10*time.Millisecond), info.Origin, s.receiver.URL("/"))
-	t.heading("what happens", "events that a subscriber sees")
+	_, _ = fmt.Fprintf(out, "Ready after %s at %s; the receiver is %s.\n", info.Took.Round(10*time.Millisecond), info.Origin, s.receiver.URL("/"))
 	watch, err := startWatcher(ctx, info.NATSURL, t)
 	if err != nil {
 		return err
 	}
 	defer watch.close()
 	tale := &story.Story{Cast: story.Published(), Receiver: s.receiver, Narrate: t.left}
-	if err := tale.Open(ctx, info.Origin, info.RootClientID, info.RootClientSecret); err != nil {
-		return err
+	acts := []struct {
+		title, last string
+		play        func(context.Context) error
+	}{
+		{"1. An erasure request is halted and resumed", events.RequestCompleted, tale.Play},
+		{"2. A halt that nobody resumes (halts last 3 s here)", events.RequestFailed, tale.Forgotten},
+		{"3. A webhook fails, is mended, and the request is retried", events.RequestCompleted, tale.Mended},
 	}
-	if err := tale.Play(ctx); err != nil {
-		return err
+	for i, act := range acts {
+		t.heading(act.title, "events that a subscriber sees")
+		if i == 0 {
+			if err := tale.Open(ctx, info.Origin, info.RootClientID, info.RootClientSecret); err != nil {
+				return err
+			}
+		}
+		if err := act.play(ctx); err != nil {
+			return err
+		}
+		if err := watch.until(ctx, tale.RequestID, act.last); err != nil {
+			return err
+		}
 	}
-	seen, err := watch.untilCompleted(ctx, tale.RequestID)
-	if err != nil {
-		return err
-	}
-	_, _ = fmt.Fprintf(out, "\nThe request went through %d calls and %d events.\n", len(tale.Calls()), seen)
+	_, _ = fmt.Fprintf(out, "\nThree requests, %d calls, %d events.\n", len(s.receiver.Calls()), watch.count())
 	return nil
 }

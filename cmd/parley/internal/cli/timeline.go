@@ -24,7 +24,7 @@ func newTimeline(out io.Writer) *timeline { return &timeline{out: out, start: ti
 func (t *timeline) heading(left, right string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, _ = fmt.Fprintf(t.out, "%8s  %s%s\n", "seconds", pad(left), right)
+	_, _ = fmt.Fprintf(t.out, "\n%8s  %s%s\n", "seconds", pad(left), right)
 	_, _ = fmt.Fprintf(t.out, "%8s  %s%s\n", "-------", pad(strings.Repeat("-", len(left))), strings.Repeat("-", len(right)))
 }
 

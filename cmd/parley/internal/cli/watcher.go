@@ -16,14 +16,15 @@ import (
 // watcher is a subscriber as anyone can write it: a connection of its own, and
 // pkg/events.
 type watcher struct {
-	nc        *nats.Conn
-	timeline  *timeline
-	cancel    context.CancelFunc
-	ended     chan error
-	completed chan string
+	nc       *nats.Conn
+	timeline *timeline
+	cancel   context.CancelFunc
+	ended    chan error
 
-	mu   sync.Mutex
-	seen map[string]int // by request
+	mu      sync.Mutex
+	events  int
+	seen    map[string]bool // request and type
+	changed chan struct{}   // closed, and replaced, with every event
 }
 
 func startWatcher(ctx context.Context, url string, t *timeline) (*watcher, error) {
@@ -39,28 +40,25 @@ func startWatcher(ctx context.Context, url string, t *timeline) (*watcher, error
 	ctx, cancel := context.WithCancel(ctx)
 	w := &watcher{
 		nc: nc, timeline: t, cancel: cancel,
-		ended: make(chan error, 1), completed: make(chan string, 16), seen: map[string]int{},
+		ended: make(chan error, 1), seen: map[string]bool{}, changed: make(chan struct{}),
 	}
 	go func() { w.ended <- events.Subscribe(ctx, js, events.Subscription{}, w.see) }()
 	return w, nil
 }
 
 // see prints an event about a request; those about configuration are left out.
-func (w *watcher) see(ctx context.Context, e events.Event) error {
+func (w *watcher) see(_ context.Context, e events.Event) error {
 	name := strings.TrimSuffix(strings.TrimPrefix(e.Type(), "dev.parley."), ".v1")
 	if strings.HasPrefix(name, "config.") {
 		return nil
 	}
-	w.mu.Lock()
-	w.seen[e.Subject()]++
-	w.mu.Unlock()
 	w.timeline.right(name + detail(e))
-	if e.Type() == events.RequestCompleted {
-		select {
-		case w.completed <- e.Subject():
-		case <-ctx.Done():
-		}
-	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events++
+	w.seen[e.Subject()+" "+e.Type()] = true
+	close(w.changed)
+	w.changed = make(chan struct{})
 	return nil
 }
 
@@ -91,24 +89,29 @@ func detail(e events.Event) string {
 	return "  (" + strings.Join(words, "; ") + ")"
 }
 
-// untilCompleted waits for the end of the request and says how many events it
-// had.
-func (w *watcher) untilCompleted(ctx context.Context, requestID string) (int, error) {
+// until waits until the request has had an event of the type.
+func (w *watcher) until(ctx context.Context, requestID, eventType string) error {
 	for {
+		w.mu.Lock()
+		seen, changed := w.seen[requestID+" "+eventType], w.changed
+		w.mu.Unlock()
+		if seen {
+			return nil
+		}
 		select {
-		case id := <-w.completed:
-			if id != requestID {
-				continue
-			}
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			return w.seen[id], nil
+		case <-changed:
 		case err := <-w.ended:
-			return 0, fmt.Errorf("subscriber: %w", err)
+			return fmt.Errorf("subscriber: %w", err)
 		case <-ctx.Done():
-			return 0, fmt.Errorf("subscriber: waiting for request.completed: %w", ctx.Err())
+			return fmt.Errorf("subscriber: waiting for %s: %w", eventType, ctx.Err())
 		}
 	}
+}
+
+func (w *watcher) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.events
 }
 
 func (w *watcher) close() {

@@ -123,16 +123,21 @@ func (s *Story) Configure(ctx context.Context) error {
 		}, "admin puts one post-execution webhook"},
 	}
 	for _, step := range steps {
-		var answer any
-		if err := s.api.do(ctx, step.method, step.path, step.body, &answer); err != nil {
-			return err
-		}
-		if err := refusedItems(step.path, answer); err != nil {
+		if err := s.set(ctx, step.method, step.path, step.body); err != nil {
 			return err
 		}
 		s.Narrate(step.say)
 	}
 	return nil
+}
+
+// set changes the configuration.
+func (s *Story) set(ctx context.Context, method, path string, body any) error {
+	var answer any
+	if err := s.api.do(ctx, method, path, body, &answer); err != nil {
+		return err
+	}
+	return refusedItems(path, answer)
 }
 
 // refusedItems finds the items that a bulk endpoint reports as failed.
@@ -167,8 +172,12 @@ func (s *Story) script() receiver.Answer {
 // Submit submits the person's request.
 func (s *Story) Submit(ctx context.Context) error {
 	s.Receiver.Script(s.path(), s.script())
+	return s.submit(ctx, policyKey+s.Names)
+}
+
+func (s *Story) submit(ctx context.Context, policy string) error {
 	body := []object{{
-		"policy_key": policyKey + s.Names, "identity": object{"email": s.Cast.Email},
+		"policy_key": policy, "identity": object{"email": s.Cast.Email},
 		"external_id": s.Cast.ExternalID,
 	}}
 	var answer struct {
