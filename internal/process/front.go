@@ -103,6 +103,6 @@ func serve(ctx context.Context, socket net.Listener, h http.Handler, logger *slo
 		logger.Warn("requests in flight were cut off", "after", answerWithin)
 		_ = server.Close() // the second time, it only returns what Shutdown told
 	}
-	_ = <-served // that the server was closed
+	<-served
 	return nil
 }
