@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -93,6 +95,7 @@ func (h *house) startProxy() {
 		}
 		way := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: c.addr})
 		way.Transport = h.transport
+		way.ErrorLog = log.New(io.Discard, "", 0) // some tests kill what it leads to
 		way.ServeHTTP(w, r)
 	}))
 	h.t.Cleanup(proxy.Close)
