@@ -115,8 +115,8 @@ type Rule struct {
 
 // Submission is what a request was created with, less what is personal.
 type Submission struct {
-	PolicyKey           string     `json:"policy_key"`
-	RequestedAt         time.Time  `json:"requested_at"`
+	PolicyKey   string    `json:"policy_key"`
+	RequestedAt time.Time `json:"requested_at"`
 	// SealedExternalID is the identifier that the caller chose, which may be
 	// anything, sealed with the keyring's vault purpose; "" for none.
 	SealedExternalID    string     `json:"sealed_external_id,omitempty"`

@@ -86,7 +86,7 @@ func (o *origin) missing() []string {
 			continue
 		}
 		answer := httptest.NewRecorder()
-		h.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/ready", nil))
+		h.ServeHTTP(answer, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/ready", nil))
 		var said struct {
 			WaitingFor []string `json:"waiting_for"`
 		}

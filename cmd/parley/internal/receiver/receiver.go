@@ -82,7 +82,7 @@ func Start(o Options) (*Receiver, error) {
 	if o.Client == nil {
 		o.Client = &http.Client{Timeout: replyTimeout, Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	}
-	listener, err := net.Listen("tcp", o.Addr)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", o.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("receiver: %w", err)
 	}

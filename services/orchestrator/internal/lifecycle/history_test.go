@@ -346,7 +346,7 @@ type seedFailer struct {
 }
 
 func (f seedFailer) Fatalf(format string, args ...any) {
-	f.TB.Helper()
+	f.Helper()
 	f.TB.Fatalf("seed %d: "+format, append([]any{f.seed}, args...)...)
 }
 
