@@ -74,7 +74,7 @@ vet: ## Run go vet
 modules: ## Build every module by itself, and check that its go.mod is tidy
 	@for module in $(MODULES); do \
 		echo "module $$module"; \
-		(cd $$module && export GOWORK=off && go build ./... && go vet ./... && go mod tidy -diff); \
+		(cd $$module && export GOWORK=off && go build -o /dev/null ./... && go vet ./... && go mod tidy -diff); \
 	done
 
 .PHONY: tidy
