@@ -26,6 +26,9 @@ type PostgresOptions struct {
 	Dir string
 	// Databases are created if they do not exist.
 	Databases []string
+	// Programs is the folder that has initdb, postgres and pg_ctl. Empty looks
+	// in the search path and where the usual packages put them.
+	Programs string
 	// Fast trades durability for speed, for tests: nothing is flushed.
 	Fast bool
 	// Logger gets the start, and an end that nobody asked for. Nil drops them.
@@ -81,7 +84,7 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 }
 
 func (p *Postgres) start(ctx context.Context, o PostgresOptions) error {
-	if err := p.home.prepare(ctx); err != nil {
+	if err := p.home.prepare(ctx, o.Programs); err != nil {
 		return err
 	}
 	c, err := p.home.launch(o.Fast)

@@ -67,13 +67,12 @@ func openHome(dir string) (home, error) {
 
 // prepare leaves a cluster that can be started: it finds the programs, waits
 // for a server that is still ending, and creates what is missing.
-func (h *home) prepare(ctx context.Context) error {
+func (h *home) prepare(ctx context.Context, programs string) error {
 	major, err := h.clusterVersion()
 	if err != nil {
 		return err
 	}
-	dirs := append(filepath.SplitList(os.Getenv("PATH")), installedIn()...)
-	if h.bin, err = findBinaries(ctx, dirs, major); err != nil {
+	if h.bin, err = findBinaries(ctx, searched(programs), major); err != nil {
 		return err
 	}
 	if err := h.clearLeftover(ctx); err != nil {
@@ -85,6 +84,14 @@ func (h *home) prepare(ctx context.Context) error {
 		}
 	}
 	return h.makeSocketDir()
+}
+
+// searched are the folders in which the programs are looked for.
+func searched(programs string) []string {
+	if programs != "" {
+		return []string{programs}
+	}
+	return append(filepath.SplitList(os.Getenv("PATH")), installedIn()...)
 }
 
 // clusterVersion is the major version of the cluster, 0 if there is none.

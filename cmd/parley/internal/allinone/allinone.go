@@ -69,6 +69,9 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if err := check(o.Environ, creds); err != nil {
+		return err
+	}
 	logger := process.NewLogger(o.Log, s.Shared(), "parley")
 	if o.Listener == nil {
 		if o.Listener, err = process.Socket(ctx, s.HTTPAddr); err != nil {
@@ -156,16 +159,7 @@ func service[T interface{ Shared() process.Settings }](r *running, name string, 
 }
 
 func (r *running) environ(name string) map[string]string {
-	made := map[string]string{
-		"PARLEY_NATS_URL":           r.backends.natsURL,
-		"PARLEY_ROOT_CLIENT_ID":     r.credentials.RootClientID,
-		"PARLEY_ROOT_CLIENT_SECRET": r.credentials.RootClientSecret,
-		"PARLEY_ENCRYPTION_KEYS":    r.credentials.EncryptionKeys,
-	}
-	if url := r.backends.databases[name]; url != "" {
-		made["PARLEY_DATABASE_URL"] = url
-	}
-	return environFor(r.options.Environ, made)
+	return environFor(r.options.Environ, r.credentials, r.backends.natsURL, r.backends.databases[name])
 }
 
 const lookEvery = 20 * time.Millisecond

@@ -59,7 +59,7 @@ func (b *backends) startDatabases(ctx context.Context, s Settings, logger *slog.
 		return nil
 	}
 	b.postgres, err = embedded.StartPostgres(ctx, embedded.PostgresOptions{
-		Dir: s.DataDir, Databases: services, Logger: logger,
+		Dir: s.DataDir, Databases: services, Programs: s.PostgresBin, Logger: logger,
 	})
 	if err != nil {
 		return err
