@@ -95,7 +95,7 @@ func TestTakenPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
+	t.Cleanup(func() { _ = l.Close() }) // the subtests run when this function has returned
 	taken := l.Addr().String()
 	tests := map[string]struct{ program, variable string }{
 		"service":  {"parley-callback", "PARLEY_HTTP_ADDR"},
@@ -163,7 +163,7 @@ func TestOldNATS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
+	t.Cleanup(func() { _ = l.Close() }) // the subtests run when this function has returned
 	go beOldNATS(l)
 	keys, err := keyring.Generate()
 	if err != nil {
