@@ -13,6 +13,4 @@ var (
 	ErrExpired = errors.New("topology: the time to live is over")
 	// ErrKey is returned for a key that cannot stand in a subject.
 	ErrKey = errors.New("topology: bad key")
-	// ErrServer is returned for a NATS server that is too old.
-	ErrServer = errors.New("topology: the NATS server is too old")
 )

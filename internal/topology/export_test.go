@@ -2,6 +2,5 @@ package topology
 
 // For tests.
 var (
-	CheckVersion = checkVersion
 	WholeSeconds = wholeSeconds
 )

@@ -175,22 +175,6 @@ func TestScheduledWorkComesToItsLane(t *testing.T) {
 	}
 }
 
-func TestCheckServer(t *testing.T) {
-	t.Parallel()
-	nc, _ := testbed.NATS(t)
-	if err := topology.CheckServer(nc); err != nil {
-		t.Error(err)
-	}
-	for version, ok := range map[string]bool{
-		"": true, "2.12.0": true, "2.12.0-RC.1": true, "v2.13.1": true, "3.0.0": true,
-		"2.11.9": false, "1.4.0": false, "nightly": false,
-	} {
-		if err := topology.CheckVersion(version); (err == nil) != ok || err != nil && !errors.Is(err, topology.ErrServer) {
-			t.Errorf("%q: %v", version, err)
-		}
-	}
-}
-
 func TestKeyOfSubject(t *testing.T) {
 	t.Parallel()
 	for subject, key := range map[string]string{
