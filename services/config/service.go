@@ -65,12 +65,13 @@ func Run(ctx context.Context, s Settings, d process.Deps) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
-	svc, err := open(s, d)
+	svc, err := open(s, d, &s.RequireManualApproval)
 	if err != nil {
 		return err
 	}
 	defer svc.store.Close()
 	health := process.NewHealth()
+	connected := health.Gate("nats")
 	svc.database, svc.bucket = health.Gate("postgres"), health.Gate(topology.BucketConfig)
 	handler, err := svc.handler(health)
 	if err != nil {
@@ -78,11 +79,14 @@ func Run(ctx context.Context, s Settings, d process.Deps) error {
 	}
 	group := process.NewGroup(ctx, d.Logger)
 	group.Go("rest", func(ctx context.Context) error { return d.Front.Serve(ctx, name, handler) })
+	group.Go("nats", func(ctx context.Context) error { return process.FollowNATS(ctx, d.NATS, connected) })
 	group.Go("publisher", svc.publish)
 	return group.Wait()
 }
 
-func open(s Settings, d process.Deps) (*service, error) {
+// open opens what the service works on. approval is nil for who only visits and
+// does not know with which settings the service runs.
+func open(s Settings, d process.Deps, approval *bool) (*service, error) {
 	ring, err := keyring.Parse(s.EncryptionKeys)
 	if err != nil {
 		return nil, fmt.Errorf("PARLEY_ENCRYPTION_KEYS: %w", err)
@@ -91,7 +95,7 @@ func open(s Settings, d process.Deps) (*service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	kept, err := store.Open(s.DatabaseURL, store.Options{RequireManualApproval: s.RequireManualApproval, Clock: d.Clock})
+	kept, err := store.Open(s.DatabaseURL, store.Options{RequireManualApproval: approval, Clock: d.Clock})
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +172,9 @@ func (s *service) prepare(ctx context.Context) error {
 	err := s.store.Migrate(ctx)
 	if err == nil {
 		err = s.api.Seed(ctx)
+	}
+	if err == nil {
+		err = s.noteKeys(ctx)
 	}
 	if err == nil {
 		return nil
