@@ -45,6 +45,8 @@ type bundle struct {
 	ring     *keyring.Ring
 	root     string // access token
 	stop     func()
+
+	settingsUsed config.Settings
 }
 
 // front shows the handler at an address of httptest.
@@ -61,8 +63,17 @@ func (f front) Serve(ctx context.Context, _ string, h http.Handler) error {
 // setup runs the service over a database and a NATS server of its own.
 func setup(t *testing.T) *bundle {
 	t.Helper()
+	return setupWith(t, nil)
+}
+
+func setupWith(t *testing.T, change func(*config.Settings)) *bundle {
+	t.Helper()
 	nc, _ := testbed.NATS(t)
-	b := start(t, testbed.Postgres(t), nc, testSettings(t))
+	s := testSettings(t)
+	if change != nil {
+		change(&s)
+	}
+	b := start(t, testbed.Postgres(t), nc, s)
 	b.ready()
 	b.root = b.login(rootID, rootSecret)
 	return b
@@ -101,7 +112,7 @@ func start(t *testing.T, database string, nc *nats.Conn, s config.Settings) *bun
 			Clock: time.Now, Front: shown, Version: "test",
 		})
 	}()
-	b := &bundle{t: t, database: database, nc: nc, js: js, ring: ring}
+	b := &bundle{t: t, database: database, nc: nc, js: js, ring: ring, settingsUsed: s}
 	stopped := false
 	b.stop = func() {
 		if stopped {

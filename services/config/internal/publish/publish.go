@@ -108,6 +108,13 @@ func (p *Publisher) Open(ctx context.Context, bucket *topology.Bucket) error {
 	return nil
 }
 
+// Use gives the publisher the bucket as it is, for who publishes a change while
+// the service runs elsewhere.
+func (p *Publisher) Use(_ context.Context, bucket *topology.Bucket) error {
+	p.catalog.Store(catalog.NewStore(bucket))
+	return nil
+}
+
 // versions reads the version of every entry that lives in the bucket.
 func versions(ctx context.Context, bucket *topology.Bucket) (map[string]int64, error) {
 	there := map[string]int64{}

@@ -107,7 +107,13 @@ func clientEntry(ctx context.Context, q *db.Queries, head catalog.Entry, id stri
 }
 
 func (s *Store) settingsEntry(ctx context.Context, q *db.Queries, head catalog.Entry) (catalog.Settings, error) {
-	entry := catalog.Settings{Entry: head, RequireManualRequestApproval: &s.options.RequireManualApproval}
+	entry := catalog.Settings{Entry: head, RequireManualRequestApproval: s.options.RequireManualApproval}
+	if entry.RequireManualRequestApproval == nil {
+		var err error
+		if entry.RequireManualRequestApproval, err = publishedApproval(ctx, q); err != nil {
+			return entry, err
+		}
+	}
 	body, err := q.Settings(ctx)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return entry, nil
@@ -127,6 +133,20 @@ func (s *Store) settingsEntry(ctx context.Context, q *db.Queries, head catalog.E
 		entry.RequireManualRequestApproval = set.Execution.RequireManualRequestApproval
 	}
 	return entry, nil
+}
+
+// publishedApproval is what the settings said when they were composed last.
+func publishedApproval(ctx context.Context, q *db.Queries) (*bool, error) {
+	stored, err := q.Entry(ctx, catalog.KeySettings)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var said catalog.Settings
+	err = json.Unmarshal(stored.Body, &said)
+	return said.RequireManualRequestApproval, err
 }
 
 // ConnectionMap reads connections by their ids.

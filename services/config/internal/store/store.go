@@ -32,8 +32,9 @@ const patience = 10 * time.Second
 // Options of a store.
 type Options struct {
 	// RequireManualApproval is what the published settings say while nobody has
-	// set it over the API.
-	RequireManualApproval bool
+	// set it over the API; nil, for who is not the service, leaves what they
+	// say.
+	RequireManualApproval *bool
 	Clock                 func() time.Time
 }
 

@@ -63,6 +63,14 @@ type Fact struct {
 	OccurredAt time.Time
 }
 
+type Key struct {
+	Kid         string
+	Fingerprint string
+	FirstSeenAt time.Time
+	SealedSince *time.Time
+	SealedUntil *time.Time
+}
+
 type Policy struct {
 	ID                 string
 	Seq                int64
