@@ -111,6 +111,22 @@ func (g *ground) halt(ctx context.Context, callID string) (kept, known bool) {
 	return false, false
 }
 
+// said says whether a fact about a request stands in the stream.
+func (g *ground) said(ctx context.Context, eventType, requestID string) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	subject, err := events.Subject(eventType, requestID)
+	if err != nil {
+		return false
+	}
+	stream, err := g.js.Stream(ctx, events.StreamEvents)
+	if err != nil {
+		return false
+	}
+	_, err = stream.GetLastMsgForSubject(ctx, subject)
+	return err == nil
+}
+
 // waiting are the subjects under which work waits.
 func (g *ground) waiting(ctx context.Context, filter string) (subjects map[string]uint64, known bool) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)

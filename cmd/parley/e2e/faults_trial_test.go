@@ -163,68 +163,23 @@ func (tr *trial) problem(format string, args ...any) {
 	tr.problems = append(tr.problems, fmt.Sprintf(format, args...))
 }
 
-// again calls try until it says that it is done.
-func again(ctx context.Context, try func(ctx context.Context) (done bool, err error)) error {
-	pause := time.NewTicker(100 * time.Millisecond)
-	defer pause.Stop()
-	for {
-		attempt, cancel := context.WithTimeout(ctx, clientPatience)
-		done, err := try(attempt)
-		cancel()
-		if done {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(err, ctx.Err())
-		case <-pause.C:
-		}
-	}
-}
-
 // submit is the person, who sends the form again until it is accepted.
 func (tr *trial) submit(ctx context.Context) {
-	body := []map[string]any{{"policy_key": policyKey, "identity": map[string]any{"email": tr.name + "@example.com"}}}
-	err := again(ctx, func(ctx context.Context) (bool, error) {
-		status, answer, err := send(ctx, http.MethodPost, tr.g.origin+"/v1/privacy-request", "", body)
-		if err != nil || status >= http.StatusInternalServerError {
-			return false, fmt.Errorf("answered %d: %s: %w", status, answer, err)
-		}
-		var bulk struct {
-			Succeeded []struct {
-				ID string `json:"id"`
-			} `json:"succeeded"`
-		}
-		if err := json.Unmarshal(answer, &bulk); err != nil || len(bulk.Succeeded) != 1 {
-			return true, fmt.Errorf("answered %d: %s", status, answer)
-		}
-		tr.see(bulk.Succeeded[0].ID, "submission known")
-		return true, nil
-	})
+	ids, err := tr.g.submit(ctx, policyKey, tr.name+"@example.com")
 	if err != nil {
 		tr.problem("the submission failed: %v", err)
+	}
+	for _, id := range ids {
+		tr.see(id, "submission known")
 	}
 	tr.mu.Lock()
 	tr.done = true
 	tr.mu.Unlock()
 }
 
-// resume is the receiver, which sends the resume again until it is taken. Where
-// one was taken and its answer lost, the next is told that nothing is paused.
+// resume is the receiver.
 func (tr *trial) resume(ctx context.Context, call receiver.Call) {
-	sent := 0
-	err := again(ctx, func(ctx context.Context) (bool, error) {
-		sent++
-		reply, err := tr.g.receiver.Resume(ctx, call, map[string]any{"email": tr.name + "@example.org"})
-		switch {
-		case err != nil || reply.Status >= http.StatusInternalServerError:
-			return false, fmt.Errorf("answered %d: %s: %w", reply.Status, reply.Body, err)
-		case reply.Status == http.StatusOK, reply.Status == http.StatusBadRequest && sent > 1:
-			return true, nil
-		}
-		return true, fmt.Errorf("answered %d: %s", reply.Status, reply.Body)
-	})
-	if err != nil {
+	if err := tr.g.resume(ctx, call, tr.name+"@example.org"); err != nil {
 		tr.problem("the resume failed: %v", err)
 	}
 }
@@ -273,8 +228,8 @@ func (tr *trial) look(ctx context.Context, clients *sync.WaitGroup) bool {
 	return known && len(work) == 0 && len(tr.asked()) == len(before)
 }
 
-// follow looks at one request and says whether it is over: it has ended and no
-// halt of it is left.
+// follow looks at one request and says whether it is over: it has ended, that
+// was said, and no halt of it is left.
 func (tr *trial) follow(ctx context.Context, a *asked, clients *sync.WaitGroup) bool {
 	rec := tr.g.record(ctx, a.id)
 	if rec == nil {
@@ -290,7 +245,7 @@ func (tr *trial) follow(ctx context.Context, a *asked, clients *sync.WaitGroup) 
 		}
 		return false
 	}
-	if !rec.Status.Ended() {
+	if !rec.Status.Ended() || rec.Status == record.Complete && !tr.g.said(ctx, events.RequestCompleted, a.id) {
 		return false
 	}
 	for _, c := range tr.g.callsOf(a.id) {
