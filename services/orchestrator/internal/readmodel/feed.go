@@ -21,13 +21,15 @@ import (
 const FeedEvents = "events"
 
 const (
-	batchAtMost  = 256
-	batchLinger  = 3 * time.Millisecond
-	feedPending  = 2048
-	feedAckWait  = 2 * time.Minute
-	retryFirst   = 200 * time.Millisecond
-	retryLongest = 5 * time.Second
-	lagEvery     = 5 * time.Second
+	batchAtMost = 256
+	batchLinger = 3 * time.Millisecond
+	feedPending = 2048
+	feedAckWait = 2 * time.Minute
+	// projectWithin ends a write into a database that hangs.
+	projectWithin = 30 * time.Second
+	retryFirst    = 200 * time.Millisecond
+	retryLongest  = 5 * time.Second
+	lagEvery      = 5 * time.Second
 )
 
 // Feed is one of the two durable feeds of the read model. While the database
@@ -147,15 +149,16 @@ func (f *Feed) consume(ctx context.Context, consumer jetstream.Consumer) error {
 	}
 }
 
-// nextBatch waits for a message and takes what comes with it.
+// nextBatch waits for a message and takes what comes soon after it.
 func nextBatch(ctx context.Context, messages jetstream.MessagesContext) ([]jetstream.Msg, error) {
 	msg, err := messages.Next(jetstream.NextContext(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("readmodel: next message: %w", err)
 	}
 	batch := []jetstream.Msg{msg}
-	for len(batch) < batchAtMost {
-		msg, err := messages.Next(jetstream.NextMaxWait(batchLinger))
+	full := time.Now().Add(batchLinger)
+	for len(batch) < batchAtMost && time.Now().Before(full) {
+		msg, err := messages.Next(jetstream.NextMaxWait(time.Until(full)))
 		if err != nil {
 			break // nothing more for now; a lasting error comes again
 		}
@@ -196,7 +199,7 @@ func (f *Feed) project(ctx context.Context, messages []jetstream.Msg) error {
 func (f *Feed) write(ctx context.Context, messages []jetstream.Msg) error {
 	batch := f.batch(messages)
 	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
-		err := f.store.Project(ctx, batch)
+		err := f.try(ctx, batch)
 		if err == nil || !errors.Is(err, ErrUnavailable) {
 			return err
 		}
@@ -208,6 +211,12 @@ func (f *Feed) write(ctx context.Context, messages []jetstream.Msg) error {
 		case <-timer.C:
 		}
 	}
+}
+
+func (f *Feed) try(ctx context.Context, b Batch) error {
+	ctx, cancel := context.WithTimeout(ctx, projectWithin)
+	defer cancel()
+	return f.store.Project(ctx, b)
 }
 
 func (f *Feed) batch(messages []jetstream.Msg) Batch {

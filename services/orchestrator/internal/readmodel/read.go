@@ -12,11 +12,17 @@ import (
 	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel/db"
 )
 
+// readWithin is how long one read may take. A database that hangs is as good as
+// absent, and who reads is told so.
+const readWithin = 4 * time.Second
+
 // Record gives the record of a request, ErrNotFound where there is none.
 func (s *Store) Record(ctx context.Context, id string) (*record.Record, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
 	data, err := s.queries.RequestRecord(ctx, id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrNotFound
@@ -46,6 +52,8 @@ func (s *Store) ExecutionLog(ctx context.Context, id string, page, size int) ([]
 	if err := s.usable(); err != nil {
 		return nil, 0, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
 	total, err := s.queries.CountExecutionLog(ctx, id)
 	if err != nil {
 		return nil, 0, unavailable(err)
@@ -72,6 +80,8 @@ func (s *Store) Log(ctx context.Context, ids []string) (map[string][]LogEntry, e
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
 	rows, err := s.queries.LogEntries(ctx, ids)
 	if err != nil {
 		return nil, unavailable(err)
@@ -92,6 +102,8 @@ func (s *Store) CallFacts(ctx context.Context, id string) ([]db.CallFactsRow, er
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
 	rows, err := s.queries.CallFacts(ctx, id)
 	return rows, unavailable(err)
 }
@@ -108,6 +120,8 @@ func (s *Store) OverdueAt(ctx context.Context, now time.Time, atMost int) ([]Ove
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
 	rows, err := s.queries.OverdueRequests(ctx, db.OverdueRequestsParams{Now: now, AtMost: int32(atMost)}) //nolint:gosec // a small constant
 	if err != nil {
 		return nil, unavailable(err)

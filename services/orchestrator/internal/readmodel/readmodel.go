@@ -25,6 +25,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -41,6 +42,9 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// connectWithin is how long the database may take to accept a connection.
+const connectWithin = 5 * time.Second
+
 // Store is the read model in its database.
 type Store struct {
 	pool     *pgxpool.Pool
@@ -56,6 +60,7 @@ func Open(ctx context.Context, url string, unseal func(sealed string) *string) (
 	if err != nil {
 		return nil, errors.New("readmodel: the database URL cannot be read")
 	}
+	config.ConnConfig.ConnectTimeout = connectWithin
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("readmodel: open pool: %w", err)

@@ -68,6 +68,8 @@ func (s *Store) Search(ctx context.Context, f Filter, o Order, page, size int) (
 	if err := s.usable(); err != nil {
 		return nil, 0, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
 	column, ok := sortColumn(o.Field)
 	if !ok {
 		return nil, 0, ErrSortField
@@ -105,6 +107,8 @@ func (s *Store) SelectIDs(ctx context.Context, f Filter, atMost int) ([]string, 
 	if err := s.usable(); err != nil {
 		return nil, 0, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
 	var c conditions
 	c.filter(f)
 	var total int
