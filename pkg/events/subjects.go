@@ -101,3 +101,11 @@ func TimerSubject(callID string, attempt int) string {
 
 // IdentitySubject is where an executor asks for the person's identity.
 func IdentitySubject(requestID string) string { return "dsr.ask.identity." + requestID }
+
+// ProbeSubject is where the dispatchers are asked to see whether a connection
+// can be reached. One of them answers.
+func ProbeSubject(connectionID string) string { return "dsr.ask.probe." + connectionID }
+
+// LanesSubject is where the dispatchers are asked for their lanes. Each of them
+// answers.
+const LanesSubject = "dsr.ask.lanes"

@@ -14,7 +14,9 @@ package dispatcher
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -24,10 +26,12 @@ import (
 	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/pkg/events"
+	"github.com/parley-dsr/parley/services/dispatcher/internal/ask"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/authorization"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/call"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/egress"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/lane"
+	"github.com/parley-dsr/parley/services/dispatcher/internal/probe"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/retry"
 )
 
@@ -78,11 +82,24 @@ func keepLanes(ctx context.Context, s Settings, d process.Deps, gate *process.Ga
 		Sweep:       or(s.sweep, defaultSweep),
 		Linger:      or(s.linger, defaultLinger),
 		Drain:       or(s.drain, defaultDrain),
+		CoolDown:    s.coolDown,
 		Logger:      d.Logger,
 		Registry:    d.Registry,
 	}, caller.Handle)
+	answerer := ask.Answerer{
+		NATS:        d.NATS,
+		Prober:      probe.Prober{Connections: caller.Connections, Ring: caller.Ring, Receivers: receivers, Tokens: tokens},
+		Lanes:       keeper,
+		Connections: caller.Connections,
+		Replica:     replica(),
+		Clock:       d.Clock,
+		Logger:      d.Logger,
+	}
 	gate.Ready()
-	err = keeper.Run(ctx)
+	group := process.NewGroup(ctx, d.Logger)
+	group.Go("calls", keeper.Run)
+	group.Go("questions", answerer.Run)
+	err = group.Wait()
 	// What was acknowledged last should not be on its way when the process ends.
 	flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
@@ -90,6 +107,15 @@ func keepLanes(ctx context.Context, s Settings, d process.Deps, gate *process.Ga
 		_ = d.NATS.FlushWithContext(flushing)
 	}
 	return err
+}
+
+// replica names this process among its like.
+func replica() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "dispatcher"
+	}
+	return fmt.Sprintf("%s-%d", host, os.Getpid())
 }
 
 // needs are the streams and buckets of others.
@@ -129,6 +155,7 @@ func newReceivers(s Settings) (*egress.Client, error) {
 		AllowHTTP:     s.EgressAllowHTTP,
 		Roots:         roots,
 		Timeout:       s.DeliveryTimeout,
+		Resolver:      s.resolver,
 	}), nil
 }
 

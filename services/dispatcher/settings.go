@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"crypto/x509"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -39,7 +40,9 @@ type Settings struct {
 	IdentityTTL time.Duration `env:"PARLEY_IDENTITY_TTL" envDefault:"168h" min:"1s"`
 
 	// The pace of the lanes; the zero value means the default.
-	sweep, linger, drain time.Duration
+	sweep, linger, drain, coolDown time.Duration
+	// resolver of names; nil is the system's.
+	resolver *net.Resolver
 }
 
 // The pace of the lanes.

@@ -77,7 +77,7 @@ func setupOn(t *testing.T, nc *nats.Conn, js jetstream.JetStream) *bundle {
 		facts: watch(t, js),
 		settings: Settings{
 			EncryptionKeys:      keys,
-			DeliveryTimeout:     5 * time.Second,
+			DeliveryTimeout:     20 * time.Second,
 			DeliveryMaxAttempts: 3,
 			DeliveryBackoff:     time.Second,
 			DeliveryMaxAge:      time.Hour,
@@ -106,7 +106,7 @@ func watch(t *testing.T, js jetstream.JetStream) jetstream.MessagesContext {
 func (b *bundle) receiver(handler http.HandlerFunc) string {
 	b.t.Helper()
 	server := httptest.NewUnstartedServer(handler)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ErrorLog = quiet()
 	server.StartTLS()
 	b.t.Cleanup(server.Close)
 	file := filepath.Join(b.t.TempDir(), "roots.pem")
@@ -115,6 +115,8 @@ func (b *bundle) receiver(handler http.HandlerFunc) string {
 	b.settings.EgressCAFile = file
 	return server.URL
 }
+
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // connection puts a connection into the catalog.
 func (b *bundle) connection(id string, secrets catalog.Secrets, change ...func(*catalog.Connection)) {

@@ -9,6 +9,8 @@ var (
 	// ErrSecret is returned for a signing secret or a client certificate that
 	// is not one.
 	ErrSecret = errors.New("authorization: a secret of the connection is not usable")
+	// ErrUnconfigured is returned for a connection without a URL.
+	ErrUnconfigured = errors.New("authorization: the connection has no URL")
 
 	errFetch = errors.New("the issuer gave none")
 )

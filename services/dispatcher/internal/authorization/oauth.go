@@ -96,7 +96,30 @@ func (o *OAuth) good(connectionID, key, refused string) string {
 	return kept.token
 }
 
+// Try fetches a token and does not keep it.
+func (o *OAuth) Try(ctx context.Context, settings catalog.OAuth) error {
+	ctx, cancel := context.WithCancel(context.WithValue(ctx, oauth2.HTTPClient, o.ctx.Value(oauth2.HTTPClient)))
+	defer cancel()
+	defer context.AfterFunc(o.ctx, cancel)()
+	if _, err := request(ctx, settings); err != nil {
+		return ErrToken
+	}
+	return nil
+}
+
 func (o *OAuth) fetch(connectionID, key string, settings catalog.OAuth) (string, error) {
+	token, err := request(o.ctx, settings)
+	if err != nil {
+		return "", err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.forgetOld()
+	o.kept[connectionID] = keptToken{settings: key, token: token.AccessToken, until: o.goodUntil(token)}
+	return token.AccessToken, nil
+}
+
+func request(ctx context.Context, settings catalog.OAuth) (*oauth2.Token, error) {
 	config := clientcredentials.Config{
 		ClientID:  settings.ClientID,
 		TokenURL:  settings.TokenURL,
@@ -108,16 +131,12 @@ func (o *OAuth) fetch(connectionID, key string, settings catalog.OAuth) (string,
 	if settings.Scope != nil {
 		config.Scopes = strings.Fields(*settings.Scope)
 	}
-	token, err := config.Token(o.ctx)
+	token, err := config.Token(ctx)
 	if err != nil {
 		// The text of the error may repeat what the issuer answered.
-		return "", errFetch
+		return nil, errFetch
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.forgetOld()
-	o.kept[connectionID] = keptToken{settings: key, token: token.AccessToken, until: o.goodUntil(token)}
-	return token.AccessToken, nil
+	return token, nil
 }
 
 // goodUntil leaves a part of a short life, too.

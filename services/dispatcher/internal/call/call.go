@@ -14,6 +14,7 @@
 //
 // An error means that the attempt could not be handled, mostly because NATS
 // did not answer; the message then stays. A call that fails is not an error.
+// What the attempt showed of the receiver is told in either case.
 package call
 
 import (
@@ -102,14 +103,14 @@ type Caller struct {
 func New(c Config) *Caller { return &Caller{Config: c, metrics: newMetrics(c.Registry)} }
 
 // Handle makes the attempt that a message of the work stream orders.
-func (c *Caller) Handle(ctx context.Context, msg jetstream.Msg) error {
+func (c *Caller) Handle(ctx context.Context, msg jetstream.Msg) (lane.Health, error) {
 	var call work.Call
 	if err := json.Unmarshal(msg.Data(), &call); err != nil || !complete(call) {
-		return fmt.Errorf("%w: not a call", lane.ErrUnreadable)
+		return lane.Unknown, fmt.Errorf("%w: not a call", lane.ErrUnreadable)
 	}
 	meta, err := msg.Metadata()
 	if err != nil {
-		return fmt.Errorf("call: %w", err)
+		return lane.Unknown, fmt.Errorf("call: %w", err)
 	}
 	return c.handle(ctx, call, meta.NumDelivered)
 }
@@ -119,38 +120,49 @@ func complete(call work.Call) bool {
 		events.ValidToken(call.Webhook.ConnectionID) && call.Attempt > 0
 }
 
-func (c *Caller) handle(ctx context.Context, call work.Call, delivered uint64) error {
+func (c *Caller) handle(ctx context.Context, call work.Call, delivered uint64) (lane.Health, error) {
 	if delivered > maxDeliveries {
-		return c.end(ctx, call, notMade(call, events.OutcomePoison))
+		return lane.Unknown, c.end(ctx, call, notMade(call, events.OutcomePoison))
 	}
 	request, err := c.request(ctx, call.RequestID)
 	if err != nil {
-		return err
+		return lane.Unknown, err
 	}
 	if !wanted(request, call) {
 		c.Logger.Debug("a call is no longer wanted", "call_id", call.CallID, "attempt", call.Attempt)
 		c.metrics.dropped.Inc()
-		return nil
+		return lane.Unknown, nil
 	}
 	if request == nil {
-		return c.end(ctx, call, notMade(call, events.OutcomeIdentityGone))
+		return lane.Unknown, c.end(ctx, call, notMade(call, events.OutcomeIdentityGone))
 	}
 	if deadline := c.deadline(call); !deadline.IsZero() && !c.Clock().Before(deadline) {
-		return c.end(ctx, call, notMade(call, events.OutcomeDeadline))
+		return lane.Unknown, c.end(ctx, call, notMade(call, events.OutcomeDeadline))
 	}
 	prepared, err := c.prepare(ctx, call, *request)
 	var impossible *impossibleError
 	if errors.As(err, &impossible) {
-		return c.end(ctx, call, notMade(call, impossible.outcome))
+		return lane.Unknown, c.end(ctx, call, notMade(call, impossible.outcome))
 	}
 	if err != nil {
-		return err
+		return lane.Unknown, err
 	}
 	made, err := c.attempt(ctx, call, prepared)
 	if err != nil {
-		return err
+		return lane.Unknown, err
 	}
-	return c.conclude(ctx, call, made)
+	return health(made), c.conclude(ctx, call, made)
+}
+
+// health says what the attempt showed of the receiver.
+func health(made result) lane.Health {
+	switch {
+	case retry.Down(made.outcome, made.status):
+		return lane.Down
+	case made.status == 0:
+		return lane.Unknown // we made no call
+	}
+	return lane.Up
 }
 
 // conclude applies the attempt: it ends the call or orders the next attempt.

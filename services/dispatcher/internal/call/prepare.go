@@ -3,7 +3,6 @@ package call
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -52,8 +51,12 @@ func (c *Caller) prepare(ctx context.Context, call work.Call, request record.Rec
 		return prepared{}, &impossibleError{events.OutcomeDisabled}
 	}
 	p := prepared{connectionID: connection.ID}
-	if p.secrets, p.oauth, err = c.open(connection); err != nil {
-		return prepared{}, err
+	p.secrets, p.oauth, err = authorization.Open(c.Ring, connection)
+	switch {
+	case errors.Is(err, authorization.ErrUnconfigured):
+		return prepared{}, &impossibleError{events.OutcomeUnconfigured}
+	case err != nil:
+		return prepared{}, fmt.Errorf("call: %w", err)
 	}
 	person, err := c.Vault.Read(ctx, call.RequestID, request.Staged)
 	switch {
@@ -89,40 +92,6 @@ func (p *prepared) prove(call work.Call, now time.Time) error {
 	}
 	if p.certificate, err = authorization.Certificate(p.secrets); err != nil {
 		return &impossibleError{events.OutcomeUnconfigured}
-	}
-	return nil
-}
-
-// open unseals what the connection keeps secret. A seal that does not open is
-// an error like an unreachable server: the key may be on its way to us.
-func (c *Caller) open(connection catalog.Connection) (catalog.Secrets, *catalog.OAuth, error) {
-	var secrets catalog.Secrets
-	if err := c.unseal(connection.SealedSecrets, &secrets); err != nil {
-		return secrets, nil, fmt.Errorf("call: secrets of the connection: %w", err)
-	}
-	if secrets.URL == "" {
-		return secrets, nil, &impossibleError{events.OutcomeUnconfigured}
-	}
-	if connection.SealedOAuth == "" {
-		return secrets, nil, nil
-	}
-	var oauth catalog.OAuth
-	if err := c.unseal(connection.SealedOAuth, &oauth); err != nil {
-		return secrets, nil, fmt.Errorf("call: OAuth settings of the connection: %w", err)
-	}
-	return secrets, &oauth, nil
-}
-
-func (c *Caller) unseal(sealed string, into any) error {
-	if sealed == "" {
-		return nil
-	}
-	plain, err := c.Ring.Open(keyring.Secret, sealed)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(plain, into); err != nil {
-		return errors.New("not readable") // the decoder's text may repeat a value
 	}
 	return nil
 }

@@ -10,32 +10,38 @@ import (
 // is told as the existing system tells it, as a status of 500, with the reason
 // behind.
 func describe(outcome string, status int) string {
-	failed := func(status int, reason string) string {
-		text := fmt.Sprintf("Client call failed with status code '%d'", status)
-		if reason != "" {
-			text += ": " + reason
-		}
-		return text
-	}
+	reason := Reason(outcome)
 	switch outcome {
 	case events.OutcomeStatus:
-		return failed(status, "")
+		return fmt.Sprintf("Client call failed with status code '%d'", status)
 	case events.OutcomeRedirect:
-		return failed(status, "redirects are not followed")
+		return fmt.Sprintf("Client call failed with status code '%d': %s", status, reason)
+	case events.OutcomeRefused, events.OutcomeReset, events.OutcomeDNS, events.OutcomeTLS,
+		events.OutcomeTimeout, events.OutcomeToken, events.OutcomeForbidden:
+		return "Client call failed with status code '500': " + reason
+	}
+	return reason
+}
+
+// Reason says in words what an outcome means.
+func Reason(outcome string) string {
+	switch outcome {
+	case events.OutcomeRedirect:
+		return "redirects are not followed"
 	case events.OutcomeRefused:
-		return failed(500, "the connection was refused")
+		return "the connection was refused"
 	case events.OutcomeReset:
-		return failed(500, "the connection broke")
+		return "the connection broke"
 	case events.OutcomeDNS:
-		return failed(500, "the host name did not resolve")
+		return "the host name did not resolve"
 	case events.OutcomeTLS:
-		return failed(500, "the TLS handshake failed")
+		return "the TLS handshake failed"
 	case events.OutcomeTimeout:
-		return failed(500, "there was no complete answer in time")
+		return "there was no complete answer in time"
 	case events.OutcomeToken:
-		return failed(500, "the OAuth token could not be fetched")
+		return "the OAuth token could not be fetched"
 	case events.OutcomeForbidden:
-		return failed(500, "calls to the address of the connection are not allowed")
+		return "calls to the address of the connection are not allowed"
 	case events.OutcomeTooLarge:
 		return "the answer is larger than 1 MiB"
 	case events.OutcomeInvalid:

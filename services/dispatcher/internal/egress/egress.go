@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -53,6 +54,8 @@ type Rules struct {
 	Roots *x509.CertPool
 	// Timeout of one call: connect, headers and body together.
 	Timeout time.Duration
+	// Resolver looks names up; nil is the system's.
+	Resolver *net.Resolver
 }
 
 // Client calls receivers. It is safe for concurrent use.

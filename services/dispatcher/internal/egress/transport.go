@@ -22,15 +22,17 @@ const (
 // transports keeps the connections. Those made with a client certificate
 // belong to it and are used for nothing else.
 type transports struct {
-	plain *http.Transport
+	dialer *net.Dialer
+	plain  *http.Transport
 
 	mu        sync.Mutex
 	certified map[[sha256.Size]byte]*http.Transport
 }
 
 func newTransports(rules Rules) *transports {
-	dialer := &net.Dialer{Control: control(rules.AllowNetworks), KeepAlive: 30 * time.Second}
+	dialer := &net.Dialer{Control: control(rules.AllowNetworks), KeepAlive: 30 * time.Second, Resolver: rules.Resolver}
 	return &transports{
+		dialer: dialer,
 		plain: &http.Transport{
 			Proxy:                  nil,
 			DialContext:            dialer.DialContext,

@@ -11,6 +11,16 @@
 // lost, or by the sweep, which looks every few seconds for what the stream
 // holds: work that a crash left behind, and retries whose time has come.
 //
+// Every lane has a breaker. After some failures of the receiver in a row the
+// lane is not pulled for a cool-down: its calls wait in the stream, where they
+// use up no attempts, while the receiver is left alone. Then one call is let
+// through, and its end decides whether the lane is pulled again or cools down
+// for longer. Replicas do not share their breakers: each learns from the calls
+// that it makes itself. That costs some attempts for each replica, and saves a
+// state that would have to be agreed upon while a network fails; and a replica
+// that alone cannot reach a receiver stops alone, and leaves its calls to the
+// others.
+//
 // A message stays in the stream until its handler has returned without error:
 // a handler that fails gets it again after a growing pause, a replica that
 // dies leaves it to the others once the acknowledgement is overdue. While a
@@ -34,8 +44,9 @@ import (
 
 // Handler does the work of one message. Its error decides what becomes of the
 // message: nil takes it out of the stream, ErrUnreadable too, with any other it
-// is delivered again. The context ends when the process may not wait longer.
-type Handler func(ctx context.Context, msg jetstream.Msg) error
+// is delivered again. The health is for the breaker, whatever the error. The
+// context ends when the process may not wait longer.
+type Handler func(ctx context.Context, msg jetstream.Msg) (Health, error)
 
 // Config says how lanes are kept.
 type Config struct {
@@ -48,10 +59,20 @@ type Config struct {
 	// Linger is how long a lane without work is still pulled.
 	Linger time.Duration
 	// Drain is how long calls in flight may take when the keeper ends.
-	Drain    time.Duration
+	Drain time.Duration
+	// CoolDown is how long a lane is left alone whose receiver fails, the
+	// first time; zero is the default.
+	CoolDown time.Duration
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
 }
+
+const (
+	// forgetBreaker is how long a breaker is kept for a lane without work.
+	forgetBreaker = time.Hour
+	// dateEvery is how often the age of the oldest calls is looked up.
+	dateEvery = 10 * time.Second
+)
 
 // Keeper opens and closes the lanes.
 type Keeper struct {
@@ -62,18 +83,22 @@ type Keeper struct {
 
 	busy     prometheus.Gauge
 	inFlight prometheus.Gauge
+	dated    time.Time // of the sweep alone
 
-	mu      sync.Mutex
-	lanes   map[string]*lane
-	closed  bool
-	running sync.WaitGroup // lanes
-	calls   sync.WaitGroup // handlers
+	mu    sync.Mutex
+	lanes map[string]*lane
+	// breakers that are not closed outlive their lane.
+	breakers map[string]*breaker
+	waiting  map[string]backlog // replaced, never changed
+	closed   bool
+	running  sync.WaitGroup // lanes
+	calls    sync.WaitGroup // handlers
 }
 
 // NewKeeper makes a keeper of the lanes of the work stream.
 func NewKeeper(js jetstream.JetStream, stream jetstream.Stream, config Config, handler Handler) *Keeper {
 	k := &Keeper{
-		config: config, js: js, stream: stream, handler: handler, lanes: map[string]*lane{},
+		config: config, js: js, stream: stream, handler: handler, lanes: map[string]*lane{}, breakers: map[string]*breaker{},
 		busy: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "parley_dispatcher_lanes", Help: "Lanes that are being pulled.",
 		}),
@@ -81,7 +106,7 @@ func NewKeeper(js jetstream.JetStream, stream jetstream.Stream, config Config, h
 			Name: "parley_dispatcher_calls_in_flight", Help: "Calls that are being worked on.",
 		}),
 	}
-	config.Registry.MustRegister(k.busy, k.inFlight)
+	config.Registry.MustRegister(k.busy, k.inFlight, newCollector(k))
 	return k
 }
 
@@ -133,20 +158,44 @@ func (k *Keeper) sweepUntil(ctx, handling context.Context) {
 func (k *Keeper) sweep(ctx, handling context.Context) {
 	looking, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	info, err := k.stream.Info(looking, jetstream.WithSubjectFilter(events.CallFilter))
+	waiting, err := k.pending(looking)
 	if err != nil {
 		if ctx.Err() == nil {
 			k.config.Logger.Warn("cannot look for calls", "error", err)
 		}
 		return
 	}
-	found := map[string]bool{}
-	for subject := range info.State.Subjects {
-		found[connectionOf(subject, 3)] = true
-	}
-	for connectionID := range found {
+	for connectionID := range waiting {
 		k.open(ctx, handling, connectionID)
 	}
+	k.note(looking, waiting)
+}
+
+// note keeps what the sweep has seen, for the metrics. Since when calls wait
+// takes a request a lane; so it is asked when a lane appears, and then less
+// often.
+func (k *Keeper) note(ctx context.Context, waiting map[string]backlog) {
+	before := k.lastLook()
+	if time.Since(k.dated) >= dateEvery {
+		before, k.dated = nil, time.Now()
+	}
+	for id, now := range waiting {
+		now.oldest = before[id].oldest
+		waiting[id] = now
+	}
+	if err := k.date(ctx, waiting); err != nil && ctx.Err() == nil {
+		k.config.Logger.Warn("cannot look at the oldest calls", "error", err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.waiting = waiting
+}
+
+// lastLook is what the last sweep has seen. It is not changed.
+func (k *Keeper) lastLook() map[string]backlog {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.waiting
 }
 
 // open opens the lane of a connection, or keeps it open if it is.
@@ -163,7 +212,7 @@ func (k *Keeper) open(ctx, handling context.Context, connectionID string) {
 		l.touch()
 		return
 	}
-	l := &lane{keeper: k, connectionID: connectionID}
+	l := &lane{keeper: k, connectionID: connectionID, breaker: k.breakerOf(connectionID)}
 	l.touch()
 	k.lanes[connectionID] = l
 	k.busy.Inc()
@@ -181,8 +230,30 @@ func (k *Keeper) retire(l *lane) bool {
 	return true
 }
 
+// breakerOf gives the breaker that the last lane of the connection has left, or
+// a new one. Those that nobody has come back for are forgotten here.
+func (k *Keeper) breakerOf(connectionID string) *breaker {
+	for id, b := range k.breakers {
+		if b.unchangedFor() > forgetBreaker {
+			delete(k.breakers, id)
+		}
+	}
+	if b, ok := k.breakers[connectionID]; ok {
+		delete(k.breakers, connectionID)
+		return b
+	}
+	first := k.config.CoolDown
+	if first <= 0 {
+		first = firstCoolDown
+	}
+	return newBreaker(first, max(longestCoolDown, first))
+}
+
 func (k *Keeper) remove(l *lane) {
 	delete(k.lanes, l.connectionID)
+	if !l.breaker.closed() {
+		k.breakers[l.connectionID] = l.breaker
+	}
 	k.busy.Dec()
 }
 

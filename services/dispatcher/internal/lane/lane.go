@@ -16,6 +16,8 @@ import (
 
 const (
 	// The server removes the consumer of a lane that nobody pulls.
+	// A lane that cools down is not pulled either, while calls that began before
+	// are in flight; so it stays for longer than these may take.
 	inactiveAfter = time.Minute
 	// The longest pause before a lane that cannot be pulled is tried again.
 	longestRest = 5 * time.Second
@@ -23,12 +25,17 @@ const (
 	returnWithin = time.Second
 )
 
-// errIdle ends the pulling of a lane that has had no work for a while.
-var errIdle = errors.New("idle")
+var (
+	// errIdle ends the pulling of a lane that has had no work for a while.
+	errIdle = errors.New("idle")
+	// errDown ends the pulling of a lane whose breaker has opened.
+	errDown = errors.New("the receiver is down")
+)
 
 type lane struct {
 	keeper       *Keeper
 	connectionID string
+	breaker      *breaker
 	touched      atomic.Int64 // unix nanoseconds
 	inFlight     atomic.Int64
 }
@@ -43,7 +50,7 @@ func (l *lane) idle() bool {
 // run pulls the lane until it is idle or ctx ends.
 func (l *lane) run(ctx, handling context.Context) {
 	for rest := 50 * time.Millisecond; ; rest = min(2*rest, longestRest) {
-		err := l.pull(ctx, handling, func() { rest = 50 * time.Millisecond })
+		err := l.turn(ctx, handling, func() { rest = 50 * time.Millisecond })
 		switch {
 		case ctx.Err() != nil:
 			l.keeper.mu.Lock()
@@ -55,6 +62,11 @@ func (l *lane) run(ctx, handling context.Context) {
 				return
 			}
 			continue
+		case err == nil:
+			continue
+		case errors.Is(err, errDown):
+			l.keeper.config.Logger.Warn("the receiver fails, its lane cools down", "connection_id", l.connectionID)
+			continue
 		}
 		l.keeper.config.Logger.Warn("a lane cannot be pulled, trying again", "connection_id", l.connectionID, "error", err)
 		pause := time.NewTimer(rest)
@@ -64,6 +76,17 @@ func (l *lane) run(ctx, handling context.Context) {
 		}
 		pause.Stop()
 	}
+}
+
+// turn does what the breaker allows, until that changes.
+func (l *lane) turn(ctx, handling context.Context, pulled func()) error {
+	if l.breaker.closed() {
+		return l.pull(ctx, handling, pulled)
+	}
+	if wait := l.breaker.try(); wait > 0 {
+		return l.coolDown(ctx, wait)
+	}
+	return l.try(ctx, handling, pulled)
 }
 
 // pull hands messages to their handlers until it cannot, or should not, go on.
@@ -79,41 +102,47 @@ func (l *lane) pull(ctx, handling context.Context, pulled func()) error {
 	defer giveBack(messages)
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	var idle atomic.Bool
+	var end atomic.Pointer[error]
 	l.keeper.running.Go(func() {
-		if l.awaitIdle(watching) {
-			idle.Store(true)
+		if why := l.awaitEnd(watching); why != nil {
+			end.Store(&why)
 			messages.Drain()
 		}
 	})
 	for {
 		msg, err := messages.Next(jetstream.NextContext(ctx))
+		why := end.Load()
 		switch {
+		case err == nil && !l.breaker.closed():
+			_ = msg.Nak() // or else its acknowledgement will be overdue
 		case err == nil:
 			pulled()
 			l.start(handling, msg)
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case idle.Load():
-			return errIdle
+		case why != nil:
+			return *why
 		default:
 			return fmt.Errorf("lane: pull: %w", err)
 		}
 	}
 }
 
-// awaitIdle returns true when the lane has had no work for a while, false when
-// ctx has ended.
-func (l *lane) awaitIdle(ctx context.Context) bool {
+// awaitEnd returns errIdle when the lane has had no work for a while, errDown
+// when its breaker opens, nil when ctx has ended.
+func (l *lane) awaitEnd(ctx context.Context) error {
 	look := time.NewTicker(max(l.keeper.config.Linger/4, time.Millisecond))
 	defer look.Stop()
+	opened := l.breaker.openedNow()
 	for {
 		select {
 		case <-ctx.Done():
-			return false
+			return nil
+		case <-opened:
+			return errDown
 		case <-look.C:
 			if l.idle() {
-				return true
+				return errIdle
 			}
 		}
 	}
@@ -130,7 +159,7 @@ func (l *lane) consumer(ctx context.Context) (jetstream.Consumer, error) {
 		AckWait:           l.keeper.config.AckWait,
 		MaxAckPending:     l.keeper.config.Concurrency,
 		MaxDeliver:        -1,
-		InactiveThreshold: inactiveAfter,
+		InactiveThreshold: inactiveAfter + l.keeper.config.AckWait,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("lane: consumer: %w", err)
@@ -153,23 +182,28 @@ func giveBack(messages jetstream.MessagesContext) {
 	messages.Stop()
 }
 
-// start runs the handler. How many run at once is bounded by the server, which
-// holds back what exceeds the consumer's limit.
-func (l *lane) start(handling context.Context, msg jetstream.Msg) {
+// start runs the handler, and gives what is closed when it has ended. How many
+// run at once is bounded by the server, which holds back what exceeds the
+// consumer's limit.
+func (l *lane) start(handling context.Context, msg jetstream.Msg) (ended <-chan struct{}) {
 	l.touch()
 	l.inFlight.Add(1)
 	l.keeper.inFlight.Inc()
+	report, done := l.breaker.begin(), make(chan struct{})
 	l.keeper.calls.Go(func() {
 		defer func() {
 			l.touch()
 			l.inFlight.Add(-1)
 			l.keeper.inFlight.Dec()
+			close(done)
 		}()
-		ended := report(msg, l.keeper.config.AckWait/3)
-		err := l.keeper.handler(handling, msg)
-		ended()
+		stop := beat(msg, l.keeper.config.AckWait/3)
+		health, err := l.keeper.handler(handling, msg)
+		stop()
+		report(health)
 		l.settle(msg, err)
 	})
+	return done
 }
 
 func (l *lane) settle(msg jetstream.Msg, err error) {
@@ -194,9 +228,9 @@ func (l *lane) settle(msg jetstream.Msg, err error) {
 	}
 }
 
-// report tells the server, at every interval, that the message is being worked
+// beat tells the server, at every interval, that the message is being worked
 // on, until the returned function is called.
-func report(msg jetstream.Msg, interval time.Duration) (ended func()) {
+func beat(msg jetstream.Msg, interval time.Duration) (stop func()) {
 	done := make(chan struct{})
 	begin := time.AfterFunc(interval, func() {
 		ticker := time.NewTicker(interval)

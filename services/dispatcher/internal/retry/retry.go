@@ -102,6 +102,20 @@ func Passing(outcome string, status int) bool {
 	return false
 }
 
+// Down says whether a failure is the receiver's, or its token endpoint's,
+// rather than the call's: there was no answer, or one of a server that fails.
+// A receiver that refuses a call, also one that asks for patience, is there.
+func Down(outcome string, status int) bool {
+	switch outcome {
+	case events.OutcomeRefused, events.OutcomeReset, events.OutcomeDNS,
+		events.OutcomeTLS, events.OutcomeTimeout, events.OutcomeToken:
+		return true
+	case events.OutcomeStatus:
+		return status >= serverErrors
+	}
+	return false
+}
+
 func (p Policy) delay(a Attempt, jitter float64) time.Duration {
 	if a.RetryAfter != nil {
 		return min(max(*a.RetryAfter, 0), p.MaxBackoff)

@@ -79,3 +79,24 @@ func TestDelayIsCapped(t *testing.T) {
 		}
 	}
 }
+
+func TestDown(t *testing.T) {
+	t.Parallel()
+	down := map[string]bool{
+		events.OutcomeRefused: true, events.OutcomeReset: true, events.OutcomeDNS: true, events.OutcomeTLS: true,
+		events.OutcomeTimeout: true, events.OutcomeToken: true,
+		events.OutcomeOK: false, events.OutcomeRedirect: false, events.OutcomeTooLarge: false, events.OutcomeForbidden: false,
+		events.OutcomeInvalid: false, events.OutcomeDisabled: false, events.OutcomeUnconfigured: false,
+		events.OutcomeIdentityGone: false, events.OutcomeDeadline: false, events.OutcomePoison: false,
+	}
+	for outcome, want := range down {
+		if Down(outcome, 0) != want {
+			t.Errorf("%s: %v", outcome, !want)
+		}
+	}
+	for status, want := range map[int]bool{400: false, 401: false, 404: false, 408: false, 425: false, 429: false, 500: true, 502: true, 503: true, 599: true} {
+		if Down(events.OutcomeStatus, status) != want {
+			t.Errorf("%d: %v", status, !want)
+		}
+	}
+}
