@@ -63,6 +63,9 @@ type LogPage struct {
 	Pages int       `json:"pages"`
 }
 
+// Policy defines model for Policy.
+type Policy = view.Policy
+
 // PrivacyRequest defines model for PrivacyRequest.
 type PrivacyRequest = view.Request
 

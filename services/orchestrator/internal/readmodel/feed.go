@@ -2,7 +2,6 @@ package readmodel
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,7 +10,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/pkg/events"
 )
@@ -39,6 +37,8 @@ type Feed struct {
 	stream string
 	config jetstream.ConsumerConfig
 	add    func(*Batch, jetstream.Msg) error
+	// latest says that of one subject only the last message counts.
+	latest bool
 
 	store  *Store
 	js     jetstream.JetStream
@@ -48,7 +48,9 @@ type Feed struct {
 
 // NewRecordsFeed projects the records themselves.
 func NewRecordsFeed(s *Store, js jetstream.JetStream, bucket *topology.Bucket, logger *slog.Logger, lag prometheus.Gauge) *Feed {
-	return newFeed(topology.ConsumerProjectionRecords, bucket.StreamName(), addRecord, s, js, logger, lag)
+	f := newFeed(topology.ConsumerProjectionRecords, bucket.StreamName(), addRecord, s, js, logger, lag)
+	f.latest = true
+	return f
 }
 
 // NewEventsFeed projects the facts: log entries and calls. It takes all facts,
@@ -221,7 +223,14 @@ func (f *Feed) try(ctx context.Context, b Batch) error {
 
 func (f *Feed) batch(messages []jetstream.Msg) Batch {
 	var b Batch
-	for _, msg := range messages {
+	last := map[string]int{}
+	for i, msg := range messages {
+		last[msg.Subject()] = i
+	}
+	for i, msg := range messages {
+		if f.latest && last[msg.Subject()] != i {
+			continue
+		}
 		if err := f.add(&b, msg); err != nil {
 			f.logger.Error("a message cannot be read; it is left out", "subject", msg.Subject(), "error", err)
 		}
@@ -234,12 +243,7 @@ func addRecord(b *Batch, msg jetstream.Msg) error {
 		b.Removed = append(b.Removed, topology.KeyOfSubject(msg.Subject()))
 		return nil
 	}
-	rec := new(record.Record)
-	if err := json.Unmarshal(msg.Data(), rec); err != nil {
-		return fmt.Errorf("readmodel: decode record: %w", err)
-	}
-	b.Records = append(b.Records, rec)
-	return nil
+	return b.addValue(msg.Data())
 }
 
 func addEvent(b *Batch, msg jetstream.Msg) error {

@@ -17,6 +17,9 @@ import (
 // Batch is what one transaction projects.
 type Batch struct {
 	Records []*record.Record
+	// values are records as they were read: what was JSON is not made JSON
+	// again.
+	values map[*record.Record]json.RawMessage
 	// Removed are requests whose records are gone.
 	Removed []string
 	Entries []Entry
@@ -26,6 +29,19 @@ type Batch struct {
 	Feed     string
 	Position uint64
 	SeenAt   time.Time
+}
+
+// addValue adds a record as the bucket has it.
+func (b *Batch) addValue(value []byte) error {
+	rec := new(record.Record)
+	if err := json.Unmarshal(value, rec); err != nil {
+		return fmt.Errorf("readmodel: decode record: %w", err)
+	}
+	if b.values == nil {
+		b.values = map[*record.Record]json.RawMessage{}
+	}
+	b.Records, b.values[rec] = append(b.Records, rec), value
+	return nil
 }
 
 // Project writes a batch: all of it or nothing.
@@ -46,7 +62,7 @@ func (s *Store) Project(ctx context.Context, b Batch) error {
 type encoded struct{ requests, entries, calls []byte }
 
 func (s *Store) encode(b Batch) (encoded, error) {
-	requests, err := s.requestRows(b.Records)
+	requests, err := s.requestRows(b)
 	if err != nil {
 		return encoded{}, err
 	}
@@ -133,16 +149,16 @@ type requestRow struct {
 
 // requestRows keeps the newest of each request, since a statement cannot
 // change a row twice.
-func (s *Store) requestRows(records []*record.Record) ([]byte, error) {
-	newest := make(map[string]*record.Record, len(records))
-	for _, rec := range records {
+func (s *Store) requestRows(b Batch) ([]byte, error) {
+	newest := make(map[string]*record.Record, len(b.Records))
+	for _, rec := range b.Records {
 		if old, ok := newest[rec.ID]; !ok || old.Revision < rec.Revision {
 			newest[rec.ID] = rec
 		}
 	}
 	rows := make([]requestRow, 0, len(newest))
 	for _, id := range slices.Sorted(maps.Keys(newest)) { // one order of locks for all writers
-		row, err := s.rowOf(newest[id])
+		row, err := s.rowOf(newest[id], b.values[newest[id]])
 		if err != nil {
 			return nil, err
 		}
@@ -151,10 +167,12 @@ func (s *Store) requestRows(records []*record.Record) ([]byte, error) {
 	return asRows(rows)
 }
 
-func (s *Store) rowOf(rec *record.Record) (requestRow, error) {
-	whole, err := json.Marshal(rec)
-	if err != nil {
-		return requestRow{}, fmt.Errorf("readmodel: encode record: %w", err)
+func (s *Store) rowOf(rec *record.Record, whole json.RawMessage) (requestRow, error) {
+	if whole == nil {
+		var err error
+		if whole, err = json.Marshal(rec); err != nil {
+			return requestRow{}, fmt.Errorf("readmodel: encode record: %w", err)
+		}
 	}
 	row := requestRow{
 		ID: rec.ID, Revision: rec.Revision, Epoch: rec.Epoch, Status: string(rec.Status),

@@ -193,7 +193,8 @@ func (r *run) compare(ctx context.Context, stored *record.Record) (newer *record
 
 // expired says whether the record left the bucket because it was to.
 func (r *run) expired(rec *record.Record) bool {
-	return r.Retention > 0 && rec.Status.Ended() && rec.UpdatedAt.Add(r.Retention).Before(r.Clock())
+	ended := rec.Status.Ended() || rec.DeletedAt != nil
+	return r.Retention > 0 && ended && rec.UpdatedAt.Add(r.Retention).Before(r.Clock())
 }
 
 func (r *run) remove(ctx context.Context, id string) error {

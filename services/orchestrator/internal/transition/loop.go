@@ -144,7 +144,8 @@ func (l *Loop) step(ctx context.Context, d Delivery) error {
 	if err != nil {
 		return err
 	}
-	if rec != nil && len(rec.Outbox) > 0 && !lifecycle.AnswersLastWork(rec, d.Input) {
+	unsettled := rec != nil && len(rec.Outbox) > 0
+	if unsettled && !lifecycle.AnswersLastWork(rec, d.Input) {
 		if _, err := l.publish(ctx, rec); err != nil {
 			return err
 		}
@@ -157,11 +158,14 @@ func (l *Loop) step(ctx context.Context, d Delivery) error {
 	now := l.Clock().UTC()
 	out := l.Rules.Decide(rec, d.Input, now)
 	var facts []events.Event
-	if out.Next != nil {
+	switch {
+	case out.Next != nil:
 		rec = out.Next
 		if facts, err = l.commit(ctx, rec, revision); err != nil {
 			return err
 		}
+	case unsettled:
+		l.settle(rec, revision, l.ttl(rec))
 	}
 	l.answer(ctx, d, rec, facts, out.Answer)
 	return nil
@@ -229,15 +233,16 @@ func (l *Loop) settle(rec *record.Record, revision uint64, ttl time.Duration) {
 	_, _ = l.Requests.UpdateAsync(rec.ID, value, revision, ttl)
 }
 
-// ttl is the life of a record: for ever, or, once the request has ended and
-// where there is a retention, that and never less than anything may still ask
-// for it: late attempts of one_way calls, and the retry of a failed run.
+// ttl is the life of a record: for ever, or, once the request has ended or was
+// deleted and where there is a retention, that and never less than anything may
+// still ask for it: late attempts of one_way calls, and the retry of a failed
+// run.
 func (l *Loop) ttl(rec *record.Record) time.Duration {
-	if l.Retention <= 0 || !rec.Status.Ended() {
+	if l.Retention <= 0 || !rec.Status.Ended() && rec.DeletedAt == nil {
 		return 0
 	}
 	needed := l.Rules.DeliveryMaxAge
-	if !rec.Status.Final() {
+	if rec.Status == record.Failed {
 		needed = max(needed, l.IdentityTTL)
 	}
 	return max(l.Retention, needed)
