@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,21 @@ type Entry struct {
 	// Update has to name.
 	Revision uint64
 	Created  time.Time
+	// Expires is when the key goes by itself; zero for never, and where the
+	// entry came from Keys or Entries, which do not tell.
+	Expires time.Time
+}
+
+// Left is the rest of the entry's life, as a time to live: 0 for one that
+// stays, and below 0 for one whose time is over.
+func (e Entry) Left(now time.Time) time.Duration {
+	if e.Expires.IsZero() {
+		return 0
+	}
+	if left := e.Expires.Sub(now); left > 0 {
+		return left
+	}
+	return -1
 }
 
 // Name of the bucket.
@@ -153,7 +169,7 @@ func (b *Bucket) last(ctx context.Context, key string) (e Entry, marker bool, er
 	if err != nil {
 		return Entry{}, false, fmt.Errorf("topology: get from %s: %w", b.name, err)
 	}
-	e = Entry{Key: key, Value: msg.Data, Revision: msg.Sequence, Created: msg.Time}
+	e = Entry{Key: key, Value: msg.Data, Revision: msg.Sequence, Created: msg.Time, Expires: expiry(msg)}
 	return e, IsMarker(msg.Header), nil
 }
 
@@ -181,6 +197,19 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg, options ...jetstrea
 		return 0, fmt.Errorf("topology: write to %s: %w", b.name, err)
 	}
 	return ack.Sequence, nil
+}
+
+// expiry is when a message goes by its own time to live.
+func expiry(msg *jetstream.RawStreamMsg) time.Time {
+	text := msg.Header.Get(jetstream.MsgTTLHeader)
+	ttl, err := time.ParseDuration(text)
+	if seconds, plain := strconv.ParseInt(text, 10, 64); plain == nil {
+		ttl, err = time.Duration(seconds)*time.Second, nil
+	}
+	if err != nil || ttl <= 0 {
+		return time.Time{} // none, or "never"
+	}
+	return msg.Time.Add(ttl)
 }
 
 // wholeSeconds rounds up: the server counts in seconds, and a key must not go

@@ -25,6 +25,17 @@ type bundle struct {
 	bucket *topology.Bucket
 	js     jetstream.JetStream
 	ring   *keyring.Ring
+	key    string
+}
+
+// join is a ring of the given keys.
+func join(t *testing.T, keys ...string) *keyring.Ring {
+	t.Helper()
+	ring, err := keyring.Parse(strings.Join(keys, ","))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
 }
 
 func setup(t *testing.T) bundle {
@@ -45,7 +56,7 @@ func setup(t *testing.T) bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bundle{vault: vault.Open(bucket, ring), bucket: bucket, js: js, ring: ring}
+	return bundle{vault: vault.Open(bucket, ring), bucket: bucket, js: js, ring: ring, key: key}
 }
 
 func known(t *testing.T, raw string) identity.Identity {

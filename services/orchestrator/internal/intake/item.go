@@ -97,10 +97,15 @@ func (i Item) Read(now time.Time, hashes func(string) []string, loc ...any) (Req
 	if len(r.problems) > 0 {
 		return Request{}, r.problems
 	}
-	req.Submission.IdentityHashes = HashesOf(person.Values(), hashes)
-	req.Submission.CustomFieldHashes = HashesOf(identity.Identity{Custom: custom}.Values(), hashes)
+	req.Submission.IdentityHashes, req.Submission.CustomFieldHashes = Hashes(req.Person, hashes)
 	req.Echo = i.echo(req)
 	return req, nil
+}
+
+// Hashes gives the keyed hashes by which a person's request is found: those of
+// the identity, and those of the custom fields.
+func Hashes(p vault.Person, hashes func(string) []string) (identities, fields map[string][]string) {
+	return HashesOf(p.Identity.Values(), hashes), HashesOf(identity.Identity{Custom: p.CustomFields}.Values(), hashes)
 }
 
 // HashesOf gives, by field, the keyed hashes by which a value is found.
