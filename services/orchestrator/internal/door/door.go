@@ -28,6 +28,9 @@ var (
 	// ErrNotStored is returned for a command that could not be published: it
 	// will not be applied, and may be tried again.
 	ErrNotStored = errors.New("door: the command could not be stored")
+	// ErrUnconfirmed is returned for a command of which nobody knows whether it
+	// was stored: it may still be applied, and may be tried again.
+	ErrUnconfirmed = errors.New("door: it is not known whether the command was stored")
 	// ErrNoAnswer is returned for a command that is stored and was not answered
 	// in time: it will be applied.
 	ErrNoAnswer = errors.New("door: the command is stored and not yet applied")
@@ -67,7 +70,7 @@ func (d *Door) Send(ctx context.Context, c work.Command) (work.Answer, error) {
 		Header: nats.Header{work.HeaderReply: {d.inbox + "." + token}},
 	}
 	if _, err := d.js.PublishMsg(ctx, msg, jetstream.WithMsgID(c.ID)); err != nil {
-		return work.Answer{}, fmt.Errorf("%w: %w", ErrNotStored, err)
+		return work.Answer{}, fmt.Errorf("%w: %w", unstored(err), err)
 	}
 	select {
 	case a := <-answers:
@@ -75,6 +78,18 @@ func (d *Door) Send(ctx context.Context, c work.Command) (work.Answer, error) {
 	case <-ctx.Done():
 		return work.Answer{}, fmt.Errorf("%w: %w", ErrNoAnswer, context.Cause(ctx))
 	}
+}
+
+// unstored says what is known of a command whose publish failed. What was sent
+// may be stored without our being told: the answer was lost, or the command
+// waits in the connection for the server to come back.
+func unstored(err error) error {
+	for _, unknown := range []error{context.DeadlineExceeded, context.Canceled, nats.ErrTimeout} {
+		if errors.Is(err, unknown) {
+			return ErrUnconfirmed
+		}
+	}
+	return ErrNotStored
 }
 
 func (d *Door) expect() (string, chan work.Answer) {

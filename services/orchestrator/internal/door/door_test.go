@@ -110,3 +110,25 @@ func TestWithoutTheStreamNothingIsStored(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestWhatWasSentMayBeStored gives up while the command is on its way: then it
+// must not be said that it was not stored.
+func TestWhatWasSentMayBeStored(t *testing.T) {
+	t.Parallel()
+	server := testbed.NATSServer(t)
+	nc, js := testbed.Connect(t, server.URL())
+	d, err := Open(nc, js)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.wait = 50 * time.Millisecond
+	server.Close()
+	if _, err := d.Send(t.Context(), work.Command{ID: "a", RequestID: "pri_1"}); !errors.Is(err, ErrUnconfirmed) {
+		t.Errorf("without an answer: %v", err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := d.Send(gone, work.Command{ID: "b", RequestID: "pri_1"}); !errors.Is(err, ErrUnconfirmed) {
+		t.Errorf("without the caller: %v", err)
+	}
+}

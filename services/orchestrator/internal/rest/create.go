@@ -93,13 +93,18 @@ func (s *Server) submit(ctx context.Context, r intake.Request, now time.Time) ou
 const (
 	textNotAdded     = "This record could not be added"
 	textNotConfirmed = "The request is stored and will be processed, but that could not be confirmed in time"
+	textNotKnown     = "The request may have been stored, but that could not be confirmed in time"
 )
 
-// submitted sends the command. What was not stored leaves nothing in the vault.
+// submitted sends the command. What was not stored leaves nothing in the vault;
+// what may have been stored needs its identity.
 func (s *Server) submitted(ctx context.Context, c work.Command, r intake.Request) outcome {
 	answer, err := s.Commands.Send(ctx, c)
-	if errors.Is(err, door.ErrNoAnswer) {
+	switch {
+	case errors.Is(err, door.ErrNoAnswer):
 		return s.unavailable(err, textNotConfirmed, named(c.RequestID))
+	case errors.Is(err, door.ErrUnconfirmed):
+		return s.unavailable(err, textNotKnown, named(c.RequestID))
 	}
 	if err == nil && answer.Accepted {
 		return created(answer.Request, r)

@@ -127,8 +127,11 @@ func (s *Server) change(ctx context.Context, name, id string, wrongStatus func(s
 // notNow is the 503 of a command that was not answered.
 func (s *Server) notNow(err error) error {
 	s.Logger.Warn("a command was not answered", "error", err)
-	if errors.Is(err, door.ErrNoAnswer) {
+	switch {
+	case errors.Is(err, door.ErrNoAnswer):
 		return edge.Unavailable(retryAfter, "The change is stored and will be made, but that could not be confirmed in time.")
+	case errors.Is(err, door.ErrUnconfirmed):
+		return edge.Unavailable(retryAfter, "The change may have been stored, but that could not be confirmed in time.")
 	}
 	return edge.Unavailable(retryAfter, "The request cannot be changed now.")
 }
