@@ -103,14 +103,16 @@ func open(s Settings, d process.Deps, approval *bool) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &service{
+	svc := &service{
 		settings: s, deps: d, js: js, store: kept, publisher: publisher,
 		api: &rest.API{
 			Store: kept, Publisher: publisher, Ring: ring, Egress: egress.New(s.EgressAllowCIDRs, s.EgressAllowHTTP),
 			RootClientID: s.RootClientID, RootClientSecret: s.RootClientSecret, AccessTokenTTL: s.AccessTokenTTL,
 			RequireManualApproval: s.RequireManualApproval, Clock: d.Clock,
 		},
-	}, nil
+	}
+	svc.api.Probe = svc.probe
+	return svc, nil
 }
 
 // handler puts the edge before the generated server.

@@ -719,6 +719,12 @@ type PutSecretsParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// TestConnectionParams defines parameters for TestConnection.
+type TestConnectionParams struct {
+	// Probe Reach for the connection: look its name up, dial, speak TLS and, with OAuth, fetch a token. Nothing is sent to the webhook. `test_status` is then `passed`, or `failed` with a `failure_reason`.
+	Probe *bool `form:"probe,omitempty" json:"probe,omitempty"`
+}
+
 // ListPoliciesParams defines parameters for ListPolicies.
 type ListPoliciesParams struct {
 	// Page Number of the page, from 1
@@ -948,7 +954,7 @@ type ServerInterface interface {
 	PutSecrets(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey, params PutSecretsParams)
 	// TestConnection Test a connection
 	// (GET /api/v1/connection/{connection_key}/test)
-	TestConnection(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey)
+	TestConnection(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey, params TestConnectionParams)
 	// ListPolicies List policies, newest first
 	// (GET /api/v1/dsr/policy)
 	ListPolicies(w http.ResponseWriter, r *http.Request, params ListPoliciesParams)
@@ -1149,7 +1155,7 @@ func (_ Unimplemented) PutSecrets(w http.ResponseWriter, r *http.Request, connec
 
 // TestConnection Test a connection
 // (GET /api/v1/connection/{connection_key}/test)
-func (_ Unimplemented) TestConnection(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey) {
+func (_ Unimplemented) TestConnection(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey, params TestConnectionParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2028,8 +2034,24 @@ func (siw *ServerInterfaceWrapper) TestConnection(w http.ResponseWriter, r *http
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestConnectionParams
+
+	// ------------- Optional query parameter "probe" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "probe", r.URL.Query(), &params.Probe, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "probe"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "probe", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.TestConnection(w, r, connectionKey)
+		siw.Handler.TestConnection(w, r, connectionKey, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4451,6 +4473,7 @@ func (response PutSecrets422JSONResponse) VisitPutSecretsResponse(w http.Respons
 
 type TestConnectionRequestObject struct {
 	ConnectionKey ConnectionKey `json:"connection_key"`
+	Params        TestConnectionParams
 }
 
 type TestConnectionResponseObject interface {
@@ -4481,6 +4504,23 @@ func (response TestConnection404JSONResponse) VisitTestConnectionResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestConnection503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response TestConnection503JSONResponse) VisitTestConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6803,10 +6843,11 @@ func (sh *strictHandler) PutSecrets(w http.ResponseWriter, r *http.Request, conn
 }
 
 // TestConnection operation middleware
-func (sh *strictHandler) TestConnection(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey) {
+func (sh *strictHandler) TestConnection(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey, params TestConnectionParams) {
 	var request TestConnectionRequestObject
 
 	request.ConnectionKey = connectionKey
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.TestConnection(ctx, request.(TestConnectionRequestObject))

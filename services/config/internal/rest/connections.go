@@ -186,19 +186,33 @@ func notInUse(ctx context.Context, tx *store.Tx, row db.Connection) error {
 	return nil
 }
 
-// TestConnection says that no call was made (contract §2.3).
+// TestConnection says that no call was made (contract §2.3), unless the caller
+// wants to know whether the connection can be reached.
 func (a *API) TestConnection(ctx context.Context, request api.TestConnectionRequestObject) (api.TestConnectionResponseObject, error) {
+	var id string
 	err := a.read(ctx, func(ctx context.Context, q *db.Queries) error {
-		_, err := findConnection(ctx, q, request.ConnectionKey)
+		row, err := findConnection(ctx, q, request.ConnectionKey)
+		id = row.ID
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	skipped := "skipped"
+	status := "skipped"
+	var reason *string
+	if probe := request.Params.Probe; probe != nil && *probe {
+		answer, err := a.Probe(ctx, id)
+		if err != nil {
+			return nil, edge.Unavailable(retryAfter, "The connection could not be tested: no dispatcher answers.")
+		}
+		status = "passed"
+		if !answer.Passed {
+			status, reason = "failed", &answer.FailureReason
+		}
+	}
 	return api.TestConnection200JSONResponse{TestStatusReplyJSONResponse: api.TestStatusReplyJSONResponse{
 		Msg:        fmt.Sprintf("Test completed for ConnectionConfig with key: %s.", request.ConnectionKey),
-		TestStatus: &skipped,
+		TestStatus: &status, FailureReason: reason,
 	}}, nil
 }
 

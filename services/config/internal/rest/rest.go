@@ -17,6 +17,7 @@ import (
 
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/keyring"
+	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/services/config/internal/api"
 	"github.com/parley-dsr/parley/services/config/internal/egress"
 	"github.com/parley-dsr/parley/services/config/internal/publish"
@@ -33,6 +34,9 @@ type API struct {
 	Publisher *publish.Publisher
 	Ring      *keyring.Ring
 	Egress    *egress.Rules
+	// Probe asks whether the connection of that id can be reached. Its error
+	// means that nobody answers.
+	Probe func(ctx context.Context, connectionID string) (work.ProbeAnswer, error)
 
 	RootClientID          string
 	RootClientSecret      string
