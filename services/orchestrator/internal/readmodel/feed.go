@@ -20,7 +20,9 @@ const FeedEvents = "events"
 
 const (
 	batchAtMost = 256
-	batchLinger = 3 * time.Millisecond
+	// batchLinger is how long a batch is filled: what nobody waits for may be
+	// late by as much, and transactions are few.
+	batchLinger = 20 * time.Millisecond
 	feedPending = 2048
 	feedAckWait = 2 * time.Minute
 	// projectWithin ends a write into a database that hangs.
@@ -28,6 +30,7 @@ const (
 	retryFirst    = 200 * time.Millisecond
 	retryLongest  = 5 * time.Second
 	lagEvery      = 5 * time.Second
+	restartWithin = 30 * time.Second
 )
 
 // Feed is one of the two durable feeds of the read model. While the database
@@ -83,7 +86,16 @@ func (f *Feed) Restart(ctx context.Context, at time.Time) error {
 	if !at.IsZero() {
 		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &at
 	}
-	if _, err := f.js.CreateOrUpdateConsumer(ctx, f.stream, config); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, restartWithin)
+	defer cancel()
+	err = topology.Await(ctx, nil, func(ctx context.Context) error {
+		_, err := f.js.CreateOrUpdateConsumer(ctx, f.stream, config)
+		if _, found := f.js.Consumer(ctx, f.stream, f.name); err != nil && found == nil {
+			return nil // a running replica was faster; its new one begins with everything
+		}
+		return err // the server may still be busy with the removal
+	})
+	if err != nil {
 		return fmt.Errorf("readmodel: restart feed: %w", err)
 	}
 	return nil
