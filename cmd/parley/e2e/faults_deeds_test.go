@@ -2,7 +2,11 @@
 
 package e2e
 
-import "testing"
+import (
+	"syscall"
+	"testing"
+	"time"
+)
 
 // deed is what is done to the house.
 type deed struct {
@@ -14,6 +18,8 @@ type deed struct {
 	mend   func(g *ground, tr *trial)
 	// repeats says whether one call may be made twice.
 	repeats bool
+	// points are where it is done; nil is everywhere.
+	points []sign
 	// lossy says that acknowledgements of processes that live may be lost.
 	lossy bool
 }
@@ -36,6 +42,17 @@ func deeds() []deed {
 		strike: func(g *ground) { g.nats.kill() },
 		mend: func(g *ground, _ *trial) {
 			g.nats.start()
+			g.awaitAll()
+		},
+	}, deed{
+		// Whoever waits for NATS gives up meanwhile, and what it sent arrives
+		// all the same.
+		name: "nats stopped", repeats: true, lossy: true,
+		points: []sign{commandSent, "webhook.requested 2", "call 3 answered", "resume on its way", "callback.resumed"},
+		strike: func(g *ground) { g.nats.pause() },
+		mend: func(g *ground, tr *trial) {
+			g.wait(natsAway)
+			g.nats.goOn()
 			g.awaitAll()
 		},
 	}, deed{
@@ -62,6 +79,29 @@ func (c *child) kill() {
 	<-c.exited
 }
 
+// pause stops the process, goOn lets it go on.
+func (c *child) pause() { c.freely(syscall.SIGSTOP) }
+func (c *child) goOn()  { c.freely(syscall.SIGCONT) }
+
+func (c *child) freely(s syscall.Signal) {
+	if err := c.cmd.Process.Signal(s); err != nil {
+		c.t.Errorf("signal %s to %s: %v", s, c.name, err)
+	}
+}
+
+// wait is how long something is away.
+func (g *ground) wait(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-g.t.Context().Done():
+	}
+}
+
+// natsAway is longer than anyone waits for one answer of NATS.
+const natsAway = 7 * time.Second
+
 // awaitAll waits until all services are ready.
 func (g *ground) awaitAll() {
 	g.t.Helper()
@@ -81,7 +121,11 @@ func TestKill(t *testing.T) {
 			t.Parallel()
 			g := prepare(t, d.ownPostgres)
 			table := newTable(t, d)
-			for i, at := range points() {
+			at := d.points
+			if at == nil {
+				at = points()
+			}
+			for i, at := range at {
 				table.add(g.try(i, at, d))
 				if table.failures > 1 {
 					t.FailNow() // the rest would say the same

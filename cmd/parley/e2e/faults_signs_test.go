@@ -28,7 +28,7 @@ type sign string
 func points() []sign {
 	return []sign{
 		beforeSubmission,
-		"submission on its way", "submission answered",
+		"submission on its way", commandSent, "submission answered",
 		"record created", "request.created", "request.started",
 		"webhook.requested 1", "call 1 in flight", "call 1 answered", "webhook.succeeded 1",
 		"webhook.requested 2", "call 2 in flight", "call 2 answered", "webhook.halted 2",
@@ -40,7 +40,10 @@ func points() []sign {
 	}
 }
 
-const beforeSubmission sign = "nothing submitted yet"
+const (
+	beforeSubmission sign = "nothing submitted yet"
+	commandSent      sign = "command sent"
+)
 
 // see tells the trial that runs of a sign.
 func (g *ground) see(requestID string, s sign) {
@@ -53,6 +56,7 @@ func (g *ground) see(requestID string, s sign) {
 func (g *ground) watch() {
 	g.t.Helper()
 	for subject, look := range map[string]nats.MsgHandler{
+		"dsr.work.command.*":                    func(m *nats.Msg) { g.see(strings.TrimPrefix(m.Subject, "dsr.work.command."), commandSent) },
 		events.SubjectAll:                       g.seeFact,
 		"$KV." + topology.BucketRequests + ".>": g.seeRecord,
 		"$KV." + topology.BucketHalted + ".>":   g.seeHalt,

@@ -74,6 +74,7 @@ type Config struct {
 // Loop is the transition loop of one process.
 type Loop struct {
 	Config
+	connection *connection
 }
 
 // New returns a loop that has not started.
@@ -81,7 +82,7 @@ func New(c Config) *Loop {
 	if c.Workers <= 0 {
 		c.Workers = 32
 	}
-	return &Loop{Config: c}
+	return &Loop{Config: c, connection: newConnection()}
 }
 
 // Run takes inputs until ctx ends, and returns when those that it has taken are
@@ -91,6 +92,9 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer stop()
 	shards := newShards(l.Workers, func(m message) { l.take(working, m) })
 	group := process.NewGroup(ctx, l.Logger)
+	lost := l.NATS.StatusChanged(nats.RECONNECTING)
+	defer l.NATS.RemoveStatusListener(lost)
+	group.Go("connection", func(ctx context.Context) error { return l.connection.follow(ctx, lost) })
 	for _, source := range sources() {
 		group.Go(source.config.Durable, func(ctx context.Context) error { return l.pull(ctx, source, shards) })
 	}
@@ -106,12 +110,17 @@ func (l *Loop) Run(ctx context.Context) error {
 
 // take handles one message to its end.
 func (l *Loop) take(ctx context.Context, m message) {
+	ctx, stop := l.connection.while(ctx)
+	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	started := time.Now()
 	err := m.err
 	if err == nil {
 		err = l.Handle(ctx, m.delivery)
+	}
+	if err != nil && errors.Is(context.Cause(ctx), errDisconnected) {
+		err = errDisconnected // it comes again, however the step saw it
 	}
 	l.Metrics.handled(m.delivery, err, time.Since(started))
 	l.end(m, err)
