@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -115,11 +113,7 @@ func (p *Postgres) abandon() {
 
 // URL is where clients connect to a database of the cluster.
 func (p *Postgres) URL(database string) string {
-	query := url.Values{"host": {p.home.socket}, "port": {"5432"}, "sslmode": {"disable"}}
-	// In the URL of a Postgres a plus sign is no space.
-	raw := strings.ReplaceAll(query.Encode(), "+", "%20")
-	u := url.URL{Scheme: "postgres", User: url.User(superuser), Path: "/" + database, RawQuery: raw}
-	return u.String()
+	return socketURL(p.home.socket, database)
 }
 
 // Done is closed when the server has ended, asked or not.
