@@ -88,3 +88,11 @@ type Call struct {
 	Until       time.Time `json:"until"`
 	TraceParent string    `json:"traceparent,omitempty"`
 }
+
+// PolicyUse is what an orchestrator answers to events.PolicyUseSubject.
+type PolicyUse struct {
+	// Known is false where it could not find out.
+	Known bool `json:"known"`
+	// Referenced says whether any privacy request refers to the policy.
+	Referenced bool `json:"referenced"`
+}

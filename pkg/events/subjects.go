@@ -1,6 +1,7 @@
 package events
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 )
@@ -109,3 +110,25 @@ func ProbeSubject(connectionID string) string { return "dsr.ask.probe." + connec
 // LanesSubject is where the dispatchers are asked for their lanes. Each of them
 // answers.
 const LanesSubject = "dsr.ask.lanes"
+
+// KeyToken is how a key stands in a subject: in base64url without padding,
+// since what users choose never becomes a token as it is.
+func KeyToken(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
+
+// PolicyUseSubject is where the orchestrators are asked whether a privacy
+// request refers to a policy. One of them answers.
+func PolicyUseSubject(policyKey string) string { return policyUseRoot + KeyToken(policyKey) }
+
+// PolicyUseFilter matches the question about any policy.
+const (
+	PolicyUseFilter = policyUseRoot + "*"
+	policyUseRoot   = "dsr.ask.policy."
+)
+
+// PolicyOfSubject is the policy that a question is about; ok is false for a
+// subject of another kind.
+func PolicyOfSubject(subject string) (policyKey string, ok bool) {
+	token, ok := strings.CutPrefix(subject, policyUseRoot)
+	key, err := base64.RawURLEncoding.DecodeString(token)
+	return string(key), ok && err == nil
+}

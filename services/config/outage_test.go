@@ -90,6 +90,7 @@ func TestFacts(t *testing.T) {
 	if err := topology.EnsureOrchestrator(t.Context(), b.js, topology.Options{Replicas: 1, EventRetention: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
+	orchestrator(t, b.nc, nil)
 	b.call("PATCH", "/dsr/policy", `[{"name":"Later"}]`).want(t, http.StatusOK)
 	b.call("DELETE", "/dsr/policy/later", nil).want(t, http.StatusNoContent)
 
@@ -159,6 +160,7 @@ func TestRebuiltAtStart(t *testing.T) {
 	first := start(t, database, nc, settings)
 	first.ready()
 	first.root = first.login(rootID, rootSecret)
+	orchestrator(t, nc, nil)
 	first.hook("c")
 	first.call("PUT", "/dsr/policy/default_access_policy/webhook/pre_execution", []any{item("c", "one_way", "Hook", "")}).want(t, http.StatusOK)
 	first.call("DELETE", "/dsr/policy/default_consent_policy", nil).want(t, http.StatusNoContent)

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/parley-dsr/parley/internal/catalog"
+	"github.com/parley-dsr/parley/internal/work"
 )
 
 func TestDefaultPolicies(t *testing.T) {
@@ -111,6 +112,19 @@ func TestDeletePolicy(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("c")
+	const unknown = "No orchestrator says whether privacy requests refer to the policy. Nothing was changed."
+	if away := b.call("DELETE", "/dsr/policy/default_erasure_policy", nil).wantDetail(t, http.StatusServiceUnavailable, unknown); away.header.Get("Retry-After") == "" {
+		t.Error("the answer does not say when to come back")
+	}
+	orchestrator(t, b.nc, map[string]work.PolicyUse{
+		"default_erasure_policy": {Known: true, Referenced: true}, "default_consent_policy": {Known: false},
+	})
+	b.call("DELETE", "/dsr/policy/default_erasure_policy", nil).wantDetail(t, http.StatusConflict,
+		"Cannot delete policy default_erasure_policy: it is referenced by one or more privacy requests.")
+	b.call("DELETE", "/dsr/policy/default_consent_policy", nil).wantDetail(t, http.StatusServiceUnavailable, unknown)
+	for _, kept := range []string{"default_erasure_policy", "default_consent_policy"} {
+		b.call("GET", "/dsr/policy/"+kept, nil).want(t, http.StatusOK)
+	}
 	b.call("DELETE", "/dsr/policy/nope", nil).wantDetail(t, http.StatusNotFound, "No Policy found for key nope.")
 	b.call("PUT", "/dsr/policy/default_access_policy/webhook/pre_execution", []any{item("c", "one_way", "Hook", "")}).want(t, http.StatusOK)
 	b.call("DELETE", "/dsr/policy/default_access_policy", nil).wantDetail(t, http.StatusConflict,

@@ -111,7 +111,7 @@ func open(s Settings, d process.Deps, approval *bool) (*service, error) {
 			RequireManualApproval: s.RequireManualApproval, Clock: d.Clock,
 		},
 	}
-	svc.api.Probe = svc.probe
+	svc.api.Probe, svc.api.PolicyUse = svc.probe, svc.policyUse
 	return svc, nil
 }
 

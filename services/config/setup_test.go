@@ -24,6 +24,8 @@ import (
 	"github.com/parley-dsr/parley/internal/keyring"
 	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/internal/work"
+	"github.com/parley-dsr/parley/pkg/events"
 	config "github.com/parley-dsr/parley/services/config"
 )
 
@@ -77,6 +79,32 @@ func setupWith(t *testing.T, change func(*config.Settings)) *bundle {
 	b.ready()
 	b.root = b.login(rootID, rootSecret)
 	return b
+}
+
+// orchestrator answers as one does whether privacy requests refer to a policy,
+// by the policy's key.
+func orchestrator(t *testing.T, nc *nats.Conn, uses map[string]work.PolicyUse) {
+	t.Helper()
+	_, err := nc.Subscribe(events.PolicyUseFilter, func(msg *nats.Msg) {
+		key, _ := events.PolicyOfSubject(msg.Subject)
+		answer, there := uses[key]
+		if !there {
+			answer.Known = true
+		}
+		data, err := json.Marshal(answer)
+		if err == nil {
+			err = msg.Respond(data)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	if err == nil {
+		err = nc.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func testSettings(t *testing.T) config.Settings {

@@ -31,6 +31,7 @@ import (
 	"github.com/parley-dsr/parley/services/orchestrator/internal/disclosure"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/door"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/lifecycle"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/policyuse"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/rest"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/sweep"
@@ -224,6 +225,7 @@ func (v *service) loop(b buckets) *transition.Loop {
 func (v *service) move(b buckets, loop *transition.Loop) {
 	v.group.Go("transitions", func(ctx context.Context) error { return loop.Run(v.untilServed(ctx)) })
 	v.group.Go("disclosure", disclosure.New(v.deps.NATS, b.requests, b.vault, v.deps.Logger).Run)
+	v.group.Go("use of policies", policyuse.New(v.deps.NATS, v.store, v.deps.Logger).Run)
 	v.group.Go("sweep", sweep.New(v.store, v.js, v.deps.Clock, v.deps.Logger, v.deps.Registry).Run)
 }
 

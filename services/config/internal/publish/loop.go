@@ -2,7 +2,6 @@ package publish
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"time"
 
@@ -75,7 +74,7 @@ func (p *Publisher) publishFacts(ctx context.Context) error {
 // publishFact sends one fact. One that can never be sent is dropped, loudly:
 // it must not hold up those behind it.
 func (p *Publisher) publishFact(ctx context.Context, f db.Fact) error {
-	event, err := events.New(events.SourceConfig, f.Type, f.ID, KeyToken(f.Key), f.OccurredAt, events.ConfigData{
+	event, err := events.New(events.SourceConfig, f.Type, f.ID, events.KeyToken(f.Key), f.OccurredAt, events.ConfigData{
 		Noun: f.Noun, Key: f.Key, Version: f.Version, Deleted: f.Deleted,
 	})
 	if err == nil {
@@ -89,7 +88,3 @@ func (p *Publisher) publishFact(ctx context.Context, f db.Fact) error {
 	}
 	return err
 }
-
-// KeyToken is how a key stands in a subject: in base64url without padding,
-// since what users choose never becomes a token as it is.
-func KeyToken(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }

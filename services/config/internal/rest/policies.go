@@ -289,14 +289,22 @@ func showPolicies(ctx context.Context, q *db.Queries, rows []db.Policy) ([]api.P
 	return shown, nil
 }
 
-// DeletePolicy deletes a policy with its rules. Webhooks hold it.
+// DeletePolicy deletes a policy with its rules. Webhooks and privacy requests
+// hold it. The orchestrator is asked before the change, so that the lock of all
+// changes never waits for it.
 func (a *API) DeletePolicy(ctx context.Context, request api.DeletePolicyRequestObject) (api.DeletePolicyResponseObject, error) {
+	if err := a.read(ctx, func(ctx context.Context, q *db.Queries) error {
+		_, err := unusedPolicy(ctx, q, request.PolicyKey)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if err := a.policyNotReferenced(ctx, request.PolicyKey); err != nil {
+		return nil, err
+	}
 	err := a.change(ctx, func(ctx context.Context, tx *store.Tx) error {
-		row, err := findPolicy(ctx, tx.Queries, request.PolicyKey)
+		row, err := unusedPolicy(ctx, tx.Queries, request.PolicyKey)
 		if err != nil {
-			return err
-		}
-		if err := policyNotInUse(ctx, tx, row); err != nil {
 			return err
 		}
 		tx.Touch(store.PolicyRef(row.Key))
@@ -309,4 +317,13 @@ func (a *API) DeletePolicy(ctx context.Context, request api.DeletePolicyRequestO
 		return nil, err
 	}
 	return api.DeletePolicy204Response{}, nil
+}
+
+// unusedPolicy finds a policy that no webhook holds.
+func unusedPolicy(ctx context.Context, q *db.Queries, key string) (db.Policy, error) {
+	row, err := findPolicy(ctx, q, key)
+	if err != nil {
+		return row, err
+	}
+	return row, policyNotInUse(ctx, q, row)
 }

@@ -34,6 +34,8 @@ type API struct {
 	Publisher *publish.Publisher
 	Ring      *keyring.Ring
 	Egress    *egress.Rules
+	// PolicyUse asks the orchestrator.
+	PolicyUse PolicyUse
 	// Probe asks whether the connection of that id can be reached. Its error
 	// means that nobody answers.
 	Probe func(ctx context.Context, connectionID string) (work.ProbeAnswer, error)
@@ -49,8 +51,8 @@ var _ api.StrictServerInterface = (*API)(nil)
 
 // change makes one change and publishes it.
 func (a *API) change(ctx context.Context, run func(ctx context.Context, tx *store.Tx) error) error {
-	if err := a.Publisher.Check(ctx); err != nil {
-		return edge.Unavailable(retryAfter, "NATS cannot be reached. Nothing was changed.")
+	if err := a.reachable(ctx); err != nil {
+		return err
 	}
 	keys, err := a.Store.Write(ctx, edge.PrincipalFrom(ctx).ClientID, run)
 	if err != nil {
@@ -58,6 +60,14 @@ func (a *API) change(ctx context.Context, run func(ctx context.Context, tx *stor
 	}
 	if err := a.Publisher.Publish(ctx, keys); err != nil {
 		return edge.Unavailable(retryAfter, "The change is stored and will be published. NATS has not confirmed it yet.")
+	}
+	return nil
+}
+
+// reachable refuses what needs NATS while that is away.
+func (a *API) reachable(ctx context.Context) error {
+	if err := a.Publisher.Check(ctx); err != nil {
+		return edge.Unavailable(retryAfter, "NATS cannot be reached. Nothing was changed.")
 	}
 	return nil
 }
