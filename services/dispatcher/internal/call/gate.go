@@ -12,12 +12,14 @@ func awaited(call work.Call) bool {
 
 // wanted says whether the call should still be made. One that the request
 // waits for is wanted while it does; any other outlives the wait, and is
-// unwanted only once the request was canceled or denied. request is nil where
-// there is no record any more.
+// unwanted only once the request was canceled, denied or deleted. request is
+// nil where there is no record any more.
 func wanted(request *record.Record, call work.Call) bool {
 	switch {
 	case request == nil:
 		return !awaited(call)
+	case request.DeletedAt != nil:
+		return false
 	case call.Phase == record.PreApproval:
 		return awaitsReply(request, call.CallID)
 	case call.Webhook.Direction == record.TwoWay:

@@ -38,7 +38,13 @@ const (
 	haltNull      = "halt: Input should be a valid boolean"
 	haltUnclear   = "halt: Input should be a valid boolean, unable to interpret input"
 	derivedObject = "derived_identity: Input should be an object"
+	derivedLarge  = "derived_identity: Input should be no larger than 64 KiB"
 )
+
+// maxDerived is how large a derived identity may be, as JSON: what is sealed of
+// it has to fit into a message, and so have the names of its fields. A resume
+// may bring as much.
+const maxDerived = 64 << 10
 
 // Parse reads the body of an answer. Its errors are of type *Error.
 func Parse(body []byte) (Answer, error) {
@@ -139,6 +145,9 @@ func readDerived(value any) (identity.Identity, []string) {
 	raw, err := json.Marshal(value)
 	if err != nil {
 		return identity.Identity{}, []string{derivedObject}
+	}
+	if len(raw) > maxDerived {
+		return identity.Identity{}, []string{derivedLarge}
 	}
 	derived, problems := identity.Parse(raw, "derived_identity")
 	var texts []string

@@ -77,6 +77,8 @@ func TestParse(t *testing.T) {
 			Answer{Derived: identity.Identity{Custom: map[string]identity.Labeled{"loyalty": {Label: "Loyalty", Value: int64(12)}}}}, ""},
 		{"identity is a text", `{"halt": false, "derived_identity": "jane@example.com"}`, Answer{}, derivedObject},
 		{"identity is a list", `{"halt": false, "derived_identity": []}`, Answer{}, derivedObject},
+		{"identity too large", `{"halt": true, "derived_identity": {"loyalty": {"label": "l", "value": "` + strings.Repeat("x", maxDerived) + `"}}}`,
+			Answer{}, derivedLarge},
 		{"bad e-mail", `{"halt": true, "derived_identity": {"email": "jane-secret"}}`, Answer{}, describe([]any{"email"})},
 		{"bad phone", `{"halt": true, "derived_identity": {"phone_number": "0155-secret"}}`, Answer{}, describe([]any{"phone_number"})},
 		{"bad device", `{"halt": true, "derived_identity": {"fides_user_device_id": "secret"}}`, Answer{}, describe([]any{"fides_user_device_id"})},
