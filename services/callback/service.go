@@ -51,7 +51,7 @@ func Run(ctx context.Context, s Settings, d process.Deps) error {
 	if err != nil {
 		return err
 	}
-	v := &service{settings: s, deps: d, js: js, ring: ring, inbox: inbox, gate: reply.NewGate(ring, d.Clock)}
+	v := &service{settings: s, deps: d, js: js, ring: ring, inbox: inbox, gate: reply.NewGate(ring, s.RefusedRepliesPerMinute, d.Clock)}
 	v.health = process.NewHealth()
 	v.group = process.NewGroup(ctx, d.Logger)
 	err = v.run()

@@ -32,6 +32,8 @@ const (
 	otherID   = "pri_6f0c0000-0000-4000-8000-000000000009"
 	webhookID = "pol_77aa0000-0000-4000-8000-000000000002"
 	rootID    = "root"
+
+	refusedAtMost = 120 // a minute
 )
 
 func callOf(requestID string, phase record.Phase, order int) string {
@@ -116,7 +118,7 @@ func (b *bundle) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	f := front{url: make(chan string, 1)}
 	ended := make(chan error, 1)
-	settings := Settings{EncryptionKeys: b.keys, RootClientID: rootID, IdentityTTL: time.Hour}
+	settings := Settings{EncryptionKeys: b.keys, RootClientID: rootID, IdentityTTL: time.Hour, RefusedRepliesPerMinute: refusedAtMost}
 	deps := process.Deps{
 		NATS: b.nc, Registry: prometheus.NewRegistry(), Clock: time.Now, Front: f, Version: "test",
 		Logger: slog.New(slog.NewJSONHandler(io.MultiWriter(b.log, b.t.Output()), &slog.HandlerOptions{Level: slog.LevelDebug})),

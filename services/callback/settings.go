@@ -22,6 +22,10 @@ type Settings struct {
 	DelayTimeout time.Duration `env:"PARLEY_PRIVACY_REQUEST_DELAY_TIMEOUT" envDefault:"60h" min:"1s"`
 	// IdentityTTL is the life of a derived identity.
 	IdentityTTL time.Duration `env:"PARLEY_IDENTITY_TTL" envDefault:"168h" min:"1s"`
+
+	// RefusedRepliesPerMinute is how many replies with a bad token one client
+	// address may send in a minute; further ones are 429. Good ones never count.
+	RefusedRepliesPerMinute int `env:"PARLEY_REFUSED_REPLIES_PER_MINUTE" envDefault:"120" min:"1"`
 }
 
 // Validate checks what the tags cannot say.

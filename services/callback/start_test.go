@@ -67,7 +67,7 @@ func TestSettings(t *testing.T) {
 	}
 	good := map[string]string{"PARLEY_ENCRYPTION_KEYS": keys, "PARLEY_ROOT_CLIENT_ID": "root"}
 	s, err := process.Load[Settings](good)
-	if err != nil || s.IdentityTTL != 168*time.Hour || s.DelayTimeout != 60*time.Hour {
+	if err != nil || s.IdentityTTL != 168*time.Hour || s.DelayTimeout != 60*time.Hour || s.RefusedRepliesPerMinute != 120 {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	for name, change := range map[string]map[string]string{
@@ -76,6 +76,7 @@ func TestSettings(t *testing.T) {
 		"PARLEY_ROOT_CLIENT_ID":                {"PARLEY_ROOT_CLIENT_ID": ""},
 		"PARLEY_IDENTITY_TTL":                  {"PARLEY_IDENTITY_TTL": "59h"},
 		"PARLEY_PRIVACY_REQUEST_DELAY_TIMEOUT": {"PARLEY_PRIVACY_REQUEST_DELAY_TIMEOUT": "soon"},
+		"PARLEY_REFUSED_REPLIES_PER_MINUTE":    {"PARLEY_REFUSED_REPLIES_PER_MINUTE": "0"},
 	} {
 		environ := map[string]string{}
 		for k, v := range good {

@@ -43,6 +43,7 @@ func TestBadSettings(t *testing.T) {
 		}, everywhere...),
 		"parley-callback": append([]string{
 			"PARLEY_ENCRYPTION_KEYS", "PARLEY_PRIVACY_REQUEST_DELAY_TIMEOUT", "PARLEY_IDENTITY_TTL",
+			"PARLEY_REFUSED_REPLIES_PER_MINUTE",
 		}, everywhere...),
 	}
 	required := map[string][]string{

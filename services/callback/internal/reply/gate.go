@@ -28,9 +28,10 @@ type Gate struct {
 	refusals *refusals
 }
 
-// NewGate returns a gate.
-func NewGate(ring *keyring.Ring, clock func() time.Time) *Gate {
-	return &Gate{ring: ring, clock: clock, refusals: newRefusals()}
+// NewGate returns a gate that tells the sender of a bad token why it is refused,
+// refusalsPerMinute times a minute.
+func NewGate(ring *keyring.Ring, refusalsPerMinute int, clock func() time.Time) *Gate {
+	return &Gate{ring: ring, clock: clock, refusals: newRefusals(refusalsPerMinute)}
 }
 
 // wants is the token that an operation takes.

@@ -135,7 +135,7 @@ func TestGate(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := sealed(t, ring, keyring.Token, claims(nil))
-	if genuine := forged(t, derived, kid, jose.A256GCM, claims(nil)); NewGate(ring, time.Now).Check(posted(t), "resumePrivacyRequest", genuine) != nil {
+	if genuine := forged(t, derived, kid, jose.A256GCM, claims(nil)); NewGate(ring, refusalsAtMost, time.Now).Check(posted(t), "resumePrivacyRequest", genuine) != nil {
 		t.Fatal("the forger of this test does not know the form of a token")
 	}
 	access, err := token.IssueAccess(ring, token.Access{ClientID: "root", Scopes: []string{token.ScopeResume}, IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)})
@@ -200,7 +200,7 @@ func TestGate(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := NewGate(ring, time.Now).Check(posted(t), tt.operation, tt.bearer)
+			err := NewGate(ring, refusalsAtMost, time.Now).Check(posted(t), tt.operation, tt.bearer)
 			var refusal *edge.Error
 			switch {
 			case tt.want == "" && err != nil:
@@ -219,7 +219,7 @@ func TestGateClock(t *testing.T) {
 	end := time.Unix(2_000_000_000, 0)
 	bearer := sealed(t, ring, keyring.Token, claims(func(c map[string]any) { c["exp"] = end.Unix() }))
 	for offset, ok := range map[time.Duration]bool{-time.Hour: true, -time.Nanosecond: true, 0: false, time.Hour: false} {
-		gate := NewGate(ring, func() time.Time { return end.Add(offset) })
+		gate := NewGate(ring, refusalsAtMost, func() time.Time { return end.Add(offset) })
 		if _, err := gate.admit(bearer, requestID, wants{scope: token.ScopeResume, phase: record.Pre}); (err == nil) != ok {
 			t.Errorf("at %s: %v", offset, err)
 		}
@@ -232,19 +232,22 @@ func TestGateRotation(t *testing.T) {
 	old, fresh := strings.Replace(generate(t), ":", "-old:", 1), strings.Replace(generate(t), ":", "-new:", 1)
 	bearer := sealed(t, parseRing(t, old), keyring.Token, claims(nil))
 	for keys, ok := range map[string]bool{fresh + "," + old: true, fresh: false} {
-		_, err := NewGate(parseRing(t, keys), time.Now).admit(bearer, requestID, wants{scope: token.ScopeResume, phase: record.Pre})
+		_, err := NewGate(parseRing(t, keys), refusalsAtMost, time.Now).admit(bearer, requestID, wants{scope: token.ScopeResume, phase: record.Pre})
 		if (err == nil) != ok {
 			t.Errorf("with %d keys: %v", strings.Count(keys, ",")+1, err)
 		}
 	}
 }
 
+// refusalsAtMost is what the gates of these tests tell one sender.
+const refusalsAtMost = 5
+
 // Whoever sends bad tokens is slowed down; a good token passes all the same.
 func TestGateCountsRefusals(t *testing.T) {
 	t.Parallel()
 	ring := parseRing(t, generate(t))
 	now := time.Now()
-	gate := NewGate(ring, func() time.Time { return now })
+	gate := NewGate(ring, refusalsAtMost, func() time.Time { return now })
 	status := func(bearer string) int {
 		err := gate.Check(posted(t), "resumePrivacyRequest", bearer)
 		if err == nil {
@@ -292,7 +295,7 @@ func TestRefusalsAreBySender(t *testing.T) {
 		{"2001:db8::1", "2001:db8:0:1::1", false},
 	}
 	for _, tt := range tests {
-		r := newRefusals()
+		r := newRefusals(refusalsAtMost)
 		for range refusalsAtMost {
 			r.count(netip.MustParseAddr(tt.a), now)
 		}
@@ -300,7 +303,7 @@ func TestRefusalsAreBySender(t *testing.T) {
 			t.Errorf("%s after %s: %t", tt.b, tt.a, tooMany)
 		}
 	}
-	r := newRefusals()
+	r := newRefusals(refusalsAtMost)
 	if _, tooMany := r.count(netip.Addr{}, now); tooMany {
 		t.Error("a sender without an address")
 	}

@@ -7,9 +7,6 @@ import (
 )
 
 const (
-	// refusalsAtMost is how many refused replies of one address are told why
-	// within a window.
-	refusalsAtMost = 600
 	refusalsWindow = time.Minute
 	// addressesAtMost bounds the memory; beyond it nobody new is counted.
 	addressesAtMost = 100_000
@@ -17,12 +14,16 @@ const (
 
 // refusals counts refused replies by address, in windows of fixed length.
 type refusals struct {
+	atMost int // of one address within a window are told why
+
 	mu   sync.Mutex
 	end  time.Time // of the window
 	seen map[netip.Addr]int
 }
 
-func newRefusals() *refusals { return &refusals{seen: map[netip.Addr]int{}} }
+func newRefusals(atMost int) *refusals {
+	return &refusals{atMost: atMost, seen: map[netip.Addr]int{}}
+}
 
 // count counts one more refusal. Where it is one too many, wait is the rest of
 // the window.
@@ -38,7 +39,7 @@ func (r *refusals) count(addr netip.Addr, now time.Time) (wait time.Duration, to
 		return 0, false
 	}
 	r.seen[addr]++
-	return r.end.Sub(now), r.seen[addr] > refusalsAtMost
+	return r.end.Sub(now), r.seen[addr] > r.atMost
 }
 
 // network is what one sender has of IPv6: a /64.
