@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -193,6 +194,9 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg, options ...jetstrea
 	if IsConflict(err) {
 		return 0, ErrConflict
 	}
+	if errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum) {
+		return 0, ErrTooLarge
+	}
 	if err != nil {
 		return 0, fmt.Errorf("topology: write to %s: %w", b.name, err)
 	}
@@ -215,7 +219,11 @@ func expiry(msg *jetstream.RawStreamMsg) time.Time {
 // wholeSeconds rounds up: the server counts in seconds, and a key must not go
 // before its time.
 func wholeSeconds(ttl time.Duration) time.Duration {
-	return (ttl + time.Second - 1).Truncate(time.Second)
+	whole := ttl.Truncate(time.Second)
+	if whole < ttl && ttl <= math.MaxInt64-time.Second {
+		whole += time.Second
+	}
+	return whole
 }
 
 // validKey takes what the buckets use: tokens of letters, digits and a few

@@ -11,6 +11,9 @@ var (
 	ErrConflict = errors.New("topology: the key was changed by another writer")
 	// ErrExpired is returned for a time to live that is over already.
 	ErrExpired = errors.New("topology: the time to live is over")
+	// ErrTooLarge is returned for a value that no message can hold. Writing it
+	// again will not help.
+	ErrTooLarge = errors.New("topology: the value is larger than the server takes")
 	// ErrKey is returned for a key that cannot stand in a subject.
 	ErrKey = errors.New("topology: bad key")
 )

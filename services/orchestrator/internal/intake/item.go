@@ -5,6 +5,7 @@ package intake
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -19,6 +20,16 @@ import (
 const (
 	MessageNoIdentity = "You must provide at least one identity to process"
 	encryptionKeySize = 16
+)
+
+// Limits of what anyone may submit. A request has to fit into a message of NATS
+// (1 MiB), with its hashes and its policy, and into the index of the database.
+const (
+	textAtMost     = 1024
+	personalAtMost = 256 << 10
+	fieldsAtMost   = 1000
+	firstYear      = 1
+	lastYear       = 9998 // in every zone
 )
 
 // Item is one submitted request, of which the edge has checked the schema.
@@ -94,6 +105,10 @@ func (i Item) Read(now time.Time, hashes func(string) []string, loc ...any) (Req
 	}
 	r.text("external_id", i.ExternalID)
 	r.text("property_id", i.PropertyID)
+	r.time("requested_at", i.RequestedAt)
+	r.time("started_processing_at", i.StartedProcessingAt)
+	r.time("finished_processing_at", i.FinishedAt)
+	r.size(i, person)
 	if len(r.problems) > 0 {
 		return Request{}, r.problems
 	}
@@ -141,10 +156,36 @@ func (r *reader) wrong(msg string, at ...any) {
 	})
 }
 
-// text refuses what the database cannot hold.
+// text refuses what the database, or its index, cannot hold.
 func (r *reader) text(field string, s *string) {
-	if s != nil && strings.ContainsRune(*s, 0) {
+	switch {
+	case s == nil:
+	case strings.ContainsRune(*s, 0):
 		r.wrong("Value error, NUL characters are not allowed", field)
+	case len(*s) > textAtMost:
+		r.wrong(fmt.Sprintf("Value error, the text must be no longer than %d bytes", textAtMost), field)
+	}
+}
+
+// time refuses what cannot be written down, or reckoned from, everywhere.
+func (r *reader) time(field string, t *time.Time) {
+	if t == nil {
+		return
+	}
+	if year := t.UTC().Year(); year < firstYear || year > lastYear {
+		r.wrong(fmt.Sprintf("Value error, the year must be between %d and %d", firstYear, lastYear), field)
+	}
+}
+
+// size refuses what would not fit, sealed or with its hashes, into a message.
+func (r *reader) size(i Item, person identity.Identity) {
+	bytes := len(i.Identity) + len(i.ConsentPreferences)
+	for name, raw := range i.CustomFields {
+		bytes += len(name) + len(raw)
+	}
+	if bytes > personalAtMost || len(person.Custom) > fieldsAtMost || len(i.CustomFields) > fieldsAtMost {
+		r.wrong(fmt.Sprintf("Value error, identity, custom fields and consent preferences must have no more than %d bytes and %d fields",
+			personalAtMost, fieldsAtMost))
 	}
 }
 

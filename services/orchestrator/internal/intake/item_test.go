@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,35 @@ func TestProblemsAreToldAtTheirPlace(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, problems); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatNoMessageAndNoDatabaseHoldsIsRefused(t *testing.T) {
+	t.Parallel()
+	var fields []string
+	for i := range 1001 {
+		fields = append(fields, fmt.Sprintf(`"f%d":{"label":"l","value":1}`, i))
+	}
+	for name, item := range map[string]string{
+		"a year before the first":  `"requested_at":"0000-12-31T23:00:00Z"`,
+		"a year after the last":    `"started_processing_at":"9999-12-31T00:00:00Z"`,
+		"the last, further west":   `"finished_processing_at":"9998-12-31T23:00:00-02:00"`,
+		"a long external_id":       `"external_id":"` + strings.Repeat("\u00e9", 513) + `"`,
+		"a long property_id":       `"property_id":"` + strings.Repeat("p", 1025) + `"`,
+		"too many fields":          `"custom_privacy_request_fields":{` + strings.Join(fields, ",") + `}`,
+		"too much of what is said": `"consent_preferences":["` + strings.Repeat("c", 256<<10) + `"]`,
+	} {
+		if _, problems := read(t, `{"policy_key":"p","identity":{"email":"a@example.com"},`+item+`}`); len(problems) != 1 {
+			t.Errorf("%s: %v", name, problems)
+		}
+	}
+	for name, item := range map[string]string{
+		"the first day":        `"requested_at":"0001-01-01T00:00:00Z","started_processing_at":"9998-12-31T23:59:59Z"`,
+		"a bounded identifier": `"external_id":"` + strings.Repeat("\u00e9", 512) + `"`,
+	} {
+		if _, problems := read(t, `{"policy_key":"p","identity":{"email":"a@example.com"},`+item+`}`); len(problems) != 0 {
+			t.Errorf("%s: %v", name, problems)
+		}
 	}
 }
 

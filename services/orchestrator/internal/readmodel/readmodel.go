@@ -125,7 +125,8 @@ func unavailable(err error) error {
 }
 
 // refusesData says whether an SQLSTATE is about the rows themselves: a data
-// exception (22) or a violated constraint (23). Waiting does not help then.
+// exception (22), a violated constraint (23), a value that is too large for the
+// row or its index (54). Waiting does not help then.
 func refusesData(code string) bool {
-	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23")
+	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") || strings.HasPrefix(code, "54")
 }

@@ -128,10 +128,14 @@ func orNil(s string) *string {
 }
 
 // dueBy is when a request of a policy is due at the latest: 45 days after it
-// was submitted, where the policy says nothing.
+// was submitted, where the policy says nothing. Who dates a request into the
+// future does not keep its identity here for longer.
 func dueBy(p record.Policy, requestedAt, now time.Time) time.Time {
 	if p.ExecutionTimeframe == nil {
 		return now.AddDate(0, 0, 45)
+	}
+	if requestedAt.After(now) {
+		requestedAt = now
 	}
 	return requestedAt.AddDate(0, 0, *p.ExecutionTimeframe)
 }

@@ -6,6 +6,9 @@ var (
 	// errUnreadable: the message is not what its subject promises. It will
 	// never be.
 	errUnreadable = errors.New("transition: unreadable message")
+	// errUnwritable: the input leads to a record that no bucket can hold. It
+	// always will.
+	errUnwritable = errors.New("transition: the next record cannot be written")
 	// errContended: others changed the record every time.
 	errContended = errors.New("transition: too many conflicts")
 	// errDisconnected: the connection to NATS was lost during the step.

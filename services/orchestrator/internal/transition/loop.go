@@ -169,10 +169,14 @@ func (l *Loop) step(ctx context.Context, d Delivery) error {
 	var facts []events.Event
 	switch {
 	case out.Next != nil:
-		rec = out.Next
-		if facts, err = l.commit(ctx, rec, revision); err != nil {
+		facts, err = l.commit(ctx, out.Next, revision)
+		if errors.Is(err, errUnwritable) {
+			l.answer(ctx, d, rec, nil, work.Answer{Code: work.RejectedUnavailable})
+		}
+		if err != nil {
 			return err
 		}
+		rec = out.Next
 	case unsettled:
 		l.settle(rec, revision, l.ttl(rec))
 	}
@@ -200,13 +204,16 @@ func (l *Loop) load(ctx context.Context, id string) (*record.Record, uint64, err
 func (l *Loop) commit(ctx context.Context, next *record.Record, revision uint64) ([]events.Event, error) {
 	value, err := json.Marshal(next)
 	if err != nil {
-		return nil, fmt.Errorf("transition: encode record: %w", err)
+		return nil, fmt.Errorf("%w: encode: %w", errUnwritable, err)
 	}
 	ttl := l.ttl(next)
 	if revision == 0 {
 		revision, err = l.Requests.Create(ctx, next.ID, value, ttl)
 	} else {
 		revision, err = l.Requests.Update(ctx, next.ID, value, revision, ttl)
+	}
+	if errors.Is(err, topology.ErrTooLarge) {
+		return nil, fmt.Errorf("%w: %w", errUnwritable, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("transition: commit: %w", err)

@@ -16,7 +16,7 @@ const (
 	verdictRetry
 	// verdictRelease: it comes again at once, for another process.
 	verdictRelease
-	// verdictDrop: nobody will ever be able to read it.
+	// verdictDrop: nobody will ever be able to read or to apply it.
 	verdictDrop
 )
 
@@ -33,7 +33,7 @@ func judge(err error) verdict {
 	switch {
 	case err == nil:
 		return verdictAck
-	case errors.Is(err, errUnreadable):
+	case errors.Is(err, errUnreadable), errors.Is(err, errUnwritable):
 		return verdictDrop
 	case errors.Is(err, context.Canceled):
 		return verdictRelease
@@ -64,8 +64,8 @@ func (l *Loop) end(m message, err error) {
 	case verdictRelease:
 		ackErr = m.msg.Nak()
 	case verdictDrop:
-		l.Logger.Error("unreadable message, left out", "subject", m.msg.Subject(), "error", err)
-		ackErr = m.msg.TermWithReason("unreadable")
+		l.Logger.Error("a message is left out", "subject", m.msg.Subject(), "error", err)
+		ackErr = m.msg.TermWithReason("it can never be applied")
 	case verdictRetry:
 		l.report(m, deliveries, err)
 		ackErr = m.msg.NakWithDelay(pause(deliveries))

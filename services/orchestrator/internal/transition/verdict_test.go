@@ -18,6 +18,7 @@ func TestTheErrorDecides(t *testing.T) {
 	}{
 		"done":                {nil, verdictAck},
 		"unreadable":          {fmt.Errorf("%w: x", errUnreadable), verdictDrop},
+		"unwritable":          {fmt.Errorf("%w: x", errUnwritable), verdictDrop},
 		"the process ends":    {fmt.Errorf("x: %w", context.Canceled), verdictRelease},
 		"no answer in time":   {context.DeadlineExceeded, verdictRetry},
 		"always a conflict":   {fmt.Errorf("%w: x", errContended), verdictRetry},
