@@ -70,6 +70,19 @@ func (v *Vault) Put(ctx context.Context, requestID string, p Person, ttl time.Du
 	return nil
 }
 
+// Knows says whether there is anything provided for a request. It opens nothing,
+// so that it can be said also by who misses the key.
+func (v *Vault) Knows(ctx context.Context, requestID string) (bool, error) {
+	_, err := v.bucket.Get(ctx, requestID)
+	if errors.Is(err, topology.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("vault: look: %w", err)
+	}
+	return true, nil
+}
+
 // Provided returns what was provided, without what was derived.
 func (v *Vault) Provided(ctx context.Context, requestID string) (Person, error) {
 	return v.get(ctx, requestID)

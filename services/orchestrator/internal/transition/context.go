@@ -7,7 +7,6 @@ import (
 
 	"github.com/parley-dsr/parley/internal/catalog"
 	"github.com/parley-dsr/parley/internal/record"
-	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/lifecycle"
 )
 
@@ -33,13 +32,13 @@ func (l *Loop) context(ctx context.Context, rec *record.Record, in lifecycle.Inp
 	if err != nil {
 		return out, err
 	}
-	_, err = l.Vault.Provided(ctx, id)
-	switch {
-	case errors.Is(err, vault.ErrExpired):
-		out.IdentityGone = true
-	case err != nil:
-		return out, fmt.Errorf("transition: look into the vault: %w", err)
+	// An identity whose key is missing is not gone: it is for who needs it to
+	// say so, and no reason to hold up its request, and in the end all, here.
+	known, err := l.Vault.Knows(ctx, id)
+	if err != nil {
+		return out, fmt.Errorf("transition: %w", err)
 	}
+	out.IdentityGone = !known
 	return out, nil
 }
 
