@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	testbed.Main(m)
+	testbed.Main(m, removeBinaries)
 }
 
 func beNATS(dir, addr string) error {
@@ -49,6 +49,15 @@ func beNATS(dir, addr string) error {
 	return nil
 }
 
+// built is where the binaries are, once they are built.
+var built string
+
+func removeBinaries() {
+	if built != "" {
+		_ = os.RemoveAll(built) // a folder for temporary files
+	}
+}
+
 // binaries builds the binaries once for all tests, or takes those in
 // PARLEY_BIN.
 var binaries = sync.OnceValues(func() (string, error) {
@@ -59,6 +68,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	packages := []string{
 		"github.com/parley-dsr/parley/cmd/parley",
 		"github.com/parley-dsr/parley/services/config/cmd/parley-config",

@@ -17,8 +17,13 @@ import (
 // and stops the shared cluster.
 //
 //	func TestMain(m *testing.M) { testbed.Main(m) }
-func Main(m *testing.M) {
+//
+// further is called before the process ends.
+func Main(m *testing.M, further ...func()) {
 	code := m.Run()
+	for _, f := range further {
+		f()
+	}
 	if err := shared.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "testbed:", err)
 		code = 1

@@ -85,6 +85,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer b.close()
 	run := &running{options: o, settings: s, credentials: creds, backends: b, logger: logger}
+	defer logger.Info("stopped")
 	return run.serve(ctx, func(origin string) {
 		if o.Ready != nil {
 			o.Ready(Info{
