@@ -88,7 +88,7 @@ func keepLanes(ctx context.Context, s Settings, d process.Deps, gate *process.Ga
 	}, caller.Handle)
 	answerer := ask.Answerer{
 		NATS:        d.NATS,
-		Prober:      probe.Prober{Connections: caller.Connections, Ring: caller.Ring, Receivers: receivers, Tokens: tokens},
+		Prober:      probe.Prober{Connections: caller.Connections, Opener: caller.Opener, Receivers: receivers, Tokens: tokens},
 		Lanes:       keeper,
 		Connections: caller.Connections,
 		Replica:     replica(),
@@ -170,6 +170,7 @@ func newCaller(s Settings, d process.Deps, js jetstream.JetStream, n needs, rece
 		Connections:  catalog.NewStore(n.config),
 		Vault:        vault.Open(n.identities, ring),
 		Ring:         ring,
+		Opener:       authorization.NewOpener(ring),
 		Receivers:    receivers,
 		Headers:      authorization.Headers{Tokens: tokens},
 		Retry:        retry.Policy{MaxAttempts: s.DeliveryMaxAttempts, Backoff: s.DeliveryBackoff, MaxBackoff: maxBackoff, Jitter: jitter},

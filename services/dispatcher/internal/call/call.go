@@ -73,6 +73,7 @@ type Config struct {
 	Connections Connections
 	Vault       Vault
 	Ring        *keyring.Ring
+	Opener      *authorization.Opener
 	Receivers   Receivers
 	Headers     authorization.Headers
 	Retry       retry.Policy

@@ -50,14 +50,14 @@ func (c *Caller) prepare(ctx context.Context, call work.Call, request record.Rec
 	case connection.Disabled:
 		return prepared{}, &impossibleError{events.OutcomeDisabled}
 	}
-	p := prepared{connectionID: connection.ID}
-	p.secrets, p.oauth, err = authorization.Open(c.Ring, connection)
+	opened, err := c.Opener.Open(connection)
 	switch {
-	case errors.Is(err, authorization.ErrUnconfigured):
+	case errors.Is(err, authorization.ErrUnconfigured), errors.Is(err, authorization.ErrSecret):
 		return prepared{}, &impossibleError{events.OutcomeUnconfigured}
 	case err != nil:
 		return prepared{}, fmt.Errorf("call: %w", err)
 	}
+	p := prepared{connectionID: connection.ID, secrets: opened.Secrets, oauth: opened.OAuth, certificate: opened.Certificate}
 	person, err := c.Vault.Read(ctx, call.RequestID, request.Staged)
 	switch {
 	case errors.Is(err, vault.ErrExpired):
@@ -89,9 +89,6 @@ func (p *prepared) prove(call work.Call, now time.Time) error {
 	}
 	if signature != "" {
 		p.header.Set("Webhook-Signature", signature)
-	}
-	if p.certificate, err = authorization.Certificate(p.secrets); err != nil {
-		return &impossibleError{events.OutcomeUnconfigured}
 	}
 	return nil
 }

@@ -15,7 +15,6 @@ import (
 	"errors"
 
 	"github.com/parley-dsr/parley/internal/catalog"
-	"github.com/parley-dsr/parley/internal/keyring"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/authorization"
@@ -36,7 +35,7 @@ type Tokens interface {
 // Prober probes connections.
 type Prober struct {
 	Connections call.Connections
-	Ring        *keyring.Ring
+	Opener      *authorization.Opener
 	Receivers   Receivers
 	Tokens      Tokens
 }
@@ -51,19 +50,15 @@ func (p Prober) Probe(ctx context.Context, connectionID string) (work.ProbeAnswe
 	case err != nil:
 		return work.ProbeAnswer{}, err
 	}
-	secrets, oauth, err := authorization.Open(p.Ring, connection)
+	opened, err := p.Opener.Open(connection)
 	if err != nil {
 		return failed("", events.OutcomeUnconfigured), nil
 	}
-	certificate, err := authorization.Certificate(secrets)
-	if err != nil {
-		return failed("", events.OutcomeUnconfigured), nil
-	}
-	if err := p.Receivers.Reach(ctx, secrets.URL, certificate); err != nil {
+	if err := p.Receivers.Reach(ctx, opened.Secrets.URL, opened.Certificate); err != nil {
 		return failed("", egress.Outcome(egress.Answer{}, err)), nil
 	}
-	if oauth != nil {
-		return p.token(ctx, *oauth), nil
+	if opened.OAuth != nil {
+		return p.token(ctx, *opened.OAuth), nil
 	}
 	return work.ProbeAnswer{Passed: true}, nil
 }
