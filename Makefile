@@ -53,6 +53,12 @@ test-unit: ## Run the tests of all modules but the end-to-end ones, with the rac
 e2e: ## Run the end-to-end tests: four processes, NATS and Postgres
 	go test -race -count=1 -timeout 20m $(E2E)
 
+.PHONY: bench-dispatch
+bench-dispatch: ## Measure calls a second beside bare posts; FLAGS for others, go run ./bench/dispatch -h
+	@mkdir -p bin
+	go build -trimpath -o bin/bench-dispatch ./bench/dispatch
+	bin/bench-dispatch calls -out bench/out/dispatch.json $(FLAGS)
+
 .PHONY: lint
 lint: $(GOLANGCI) ## Run the linters
 	$(GOLANGCI) run --allow-parallel-runners $(PACKAGES)

@@ -54,7 +54,12 @@ func calls(ctx context.Context, s size) error {
 	if err := st.Order(ctx, n, ids...); err != nil {
 		return err
 	}
-	took, grown, err := drain(ctx, st)
+	var took time.Duration
+	var grown runtime.MemStats
+	err = s.profiled(func() (err error) {
+		took, grown, err = drain(ctx, st)
+		return err
+	})
 	if err != nil {
 		return err
 	}

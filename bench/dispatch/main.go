@@ -80,12 +80,17 @@ func run(ctx context.Context, args []string) error {
 	flags.DurationVar(&s.Timeout, "timeout", 5*time.Second, "deadline of one attempt")
 	flags.StringVar(&s.Sync, "sync", "2m", `when NATS flushes: "always", or a duration`)
 	flags.StringVar(&s.out, "out", "", "file for the results, JSON")
-	flags.StringVar(&s.profile, "profile", "", "file for a CPU profile of this process")
+	flags.StringVar(&s.profile, "profile", "", "file for a CPU profile of the dispatcher (calls)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	return play(ctx, s)
+}
+
+// profiled does something under the CPU profile, if somebody wants one.
+func (s size) profiled(do func() error) error {
 	if s.profile == "" {
-		return play(ctx, s)
+		return do()
 	}
 	file, err := os.Create(s.profile)
 	if err != nil {
@@ -94,7 +99,7 @@ func run(ctx context.Context, args []string) error {
 	if err := pprof.StartCPUProfile(file); err != nil {
 		return err
 	}
-	err = play(ctx, s)
+	err = do()
 	pprof.StopCPUProfile()
 	return errors.Join(err, file.Close())
 }
