@@ -82,7 +82,7 @@ func (v *service) remember(b buckets, loop *transition.Loop, migrated <-chan str
 func (v *service) comparison(b buckets, loop *transition.Loop) reconcile.Config {
 	records, facts := v.feeds(b)
 	return reconcile.Config{
-		Store: v.store, Requests: b.requests, Records: records, Events: facts, Restore: loop.Restore,
+		Store: v.store, Requests: b.requests, Records: records, Events: facts, Restore: loop.Restore, Republish: loop.Republish,
 		Retention: v.settings.RequestRetention, MaxAge: v.settings.DeliveryMaxAge, Epoch: newEpoch(),
 		Clock: v.deps.Clock, Logger: v.deps.Logger,
 	}

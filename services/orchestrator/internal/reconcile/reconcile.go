@@ -8,6 +8,9 @@
 // ordered again. What is newer in the bucket is projected; where Postgres has
 // lost what its feeds had brought, the feeds begin again where it stands.
 //
+// A record whose outbox nobody has settled is published again on the way: who
+// put it back may have died before that, and no input would come to do it.
+//
 // It is safe beside running replicas. The read model is read before the bucket,
 // which is always written first, so that the bucket looks older only if it is;
 // and what is put back is a compare-and-set.
@@ -48,6 +51,9 @@ type Config struct {
 	// Restore commits a record over a revision of the bucket and publishes its
 	// outbox.
 	Restore func(ctx context.Context, rec *record.Record, revision uint64) error
+	// Republish publishes the outbox of a record that stands in the bucket
+	// under the given revision, and settles it.
+	Republish func(ctx context.Context, rec *record.Record, revision uint64) error
 	// Retention is the age at which the records of ended requests leave the
 	// bucket by themselves; 0 is never.
 	Retention time.Duration
@@ -127,7 +133,8 @@ func (r *run) feeds(ctx context.Context) error {
 	return nil
 }
 
-// page compares some requests, many at the same time.
+// page compares some requests, many at the same time, and projects what is
+// newer in the bucket, and what was put back into it.
 func (r *run) page(ctx context.Context, records []*record.Record) error {
 	errs := make([]error, len(records))
 	newer := make([]*record.Record, len(records))
@@ -141,11 +148,8 @@ func (r *run) page(ctx context.Context, records []*record.Record) error {
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
 	r.report.Compared += len(records)
-	return r.project(ctx, newer)
+	return errors.Join(append(errs, r.project(ctx, newer))...)
 }
 
 func (r *run) project(ctx context.Context, records []*record.Record) error {
@@ -161,12 +165,11 @@ func (r *run) project(ctx context.Context, records []*record.Record) error {
 	if err := r.Store.Project(ctx, b); err != nil {
 		return fmt.Errorf("reconcile: %w", err)
 	}
-	r.report.Projected += len(b.Records)
 	return nil
 }
 
-// compare gives the bucket's record where it is the newer one, and puts that of
-// Postgres back where that is.
+// compare gives the bucket's record where it is the newer one. Where that of
+// Postgres is, it puts it back and gives what now stands in the bucket.
 func (r *run) compare(ctx context.Context, stored *record.Record) (newer *record.Record, err error) {
 	entry, err := r.Requests.Get(ctx, stored.ID)
 	switch {
@@ -174,7 +177,7 @@ func (r *run) compare(ctx context.Context, stored *record.Record) (newer *record
 		if r.expired(stored) {
 			return nil, r.remove(ctx, stored.ID)
 		}
-		return nil, r.putBack(ctx, stored, 0)
+		return r.putBack(ctx, stored, 0)
 	case err != nil:
 		return nil, fmt.Errorf("reconcile: read record: %w", err)
 	}
@@ -182,13 +185,19 @@ func (r *run) compare(ctx context.Context, stored *record.Record) (newer *record
 	if err := json.Unmarshal(entry.Value, present); err != nil {
 		return nil, fmt.Errorf("reconcile: decode record %s: %w", stored.ID, err)
 	}
-	switch {
-	case present.Revision < stored.Revision:
-		return nil, r.putBack(ctx, stored, entry.Revision)
-	case present.Revision > stored.Revision:
-		return present, nil
+	if present.Revision < stored.Revision {
+		return r.putBack(ctx, stored, entry.Revision)
 	}
-	return nil, nil
+	if len(present.Outbox) > 0 {
+		if err := r.Republish(ctx, present, entry.Revision); err != nil {
+			return nil, fmt.Errorf("reconcile: publish what %s orders: %w", stored.ID, err)
+		}
+	}
+	if present.Revision == stored.Revision {
+		return nil, nil
+	}
+	r.count(func(report *Report) { report.Projected++ })
+	return present, nil
 }
 
 // expired says whether the record left the bucket because it was to.
@@ -204,18 +213,23 @@ func (r *run) remove(ctx context.Context, id string) error {
 	return nil
 }
 
-func (r *run) putBack(ctx context.Context, stored *record.Record, revision uint64) error {
+func (r *run) putBack(ctx context.Context, stored *record.Record, revision uint64) (*record.Record, error) {
 	rec := restored(stored, r.Epoch, r.Clock().UTC(), r.MaxAge)
 	err := r.Restore(ctx, rec, revision)
 	if errors.Is(err, topology.ErrConflict) {
-		return nil // somebody moved the request on, or put it back, meanwhile
+		return nil, nil // somebody moved the request on, or put it back, meanwhile
 	}
 	if err != nil {
-		return fmt.Errorf("reconcile: put back %s: %w", stored.ID, err)
+		return nil, fmt.Errorf("reconcile: put back %s: %w", stored.ID, err)
 	}
 	r.Logger.Warn("a request was put back from the database", "request_id", rec.ID, "revision", rec.Revision)
+	r.count(func(report *Report) { report.Restored++ })
+	return rec, nil
+}
+
+// count notes what was done to one request.
+func (r *run) count(note func(*Report)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.report.Restored++
-	return nil
+	note(&r.report)
 }

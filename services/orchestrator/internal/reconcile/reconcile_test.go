@@ -1,0 +1,173 @@
+package reconcile_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/parley-dsr/parley/internal/embedded/testbed"
+	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/reconcile"
+)
+
+func TestMain(m *testing.M) { testbed.Main(m) }
+
+// places are the two that remember, with what was done to the bucket.
+type places struct {
+	config reconcile.Config
+	mu     sync.Mutex
+	// published are the revisions whose outbox was published, by request.
+	published map[string]uint64
+	// failing is returned by Restore after it has committed.
+	failing error
+}
+
+func setup(t *testing.T) *places {
+	t.Helper()
+	_, js := testbed.NATS(t)
+	must(t, topology.EnsureOrchestrator(t.Context(), js, topology.Options{}))
+	bucket, err := topology.AwaitBucket(t.Context(), js, topology.BucketRequests, nil)
+	must(t, err)
+	store, err := readmodel.Open(t.Context(), testbed.Postgres(t), func(string) *string { return nil })
+	must(t, err)
+	t.Cleanup(store.Close)
+	must(t, store.Migrate(t.Context()))
+	p := &places{published: map[string]uint64{}}
+	logger := slog.New(slog.DiscardHandler)
+	lag := func() prometheus.Gauge { return prometheus.NewGauge(prometheus.GaugeOpts{Name: "lag"}) }
+	p.config = reconcile.Config{
+		Store: store, Requests: bucket, Restore: p.restore, Republish: p.republish,
+		Records: readmodel.NewRecordsFeed(store, js, bucket, logger, lag()),
+		Events:  readmodel.NewEventsFeed(store, js, logger, lag()),
+		MaxAge:  time.Hour, Epoch: "new", Clock: time.Now, Logger: logger,
+	}
+	return p
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *places) restore(ctx context.Context, rec *record.Record, revision uint64) error {
+	value, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	if revision == 0 {
+		_, err = p.config.Requests.Create(ctx, rec.ID, value, 0)
+	} else {
+		_, err = p.config.Requests.Update(ctx, rec.ID, value, revision, 0)
+	}
+	if err != nil || p.failing != nil {
+		return errors.Join(err, p.failing)
+	}
+	p.note(rec)
+	return nil
+}
+
+func (p *places) republish(_ context.Context, rec *record.Record, _ uint64) error {
+	p.note(rec)
+	return nil
+}
+
+func (p *places) note(rec *record.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.published[rec.ID] = rec.Revision
+}
+
+func (p *places) inBucket(t *testing.T, rec *record.Record) {
+	t.Helper()
+	value, err := json.Marshal(rec)
+	must(t, err)
+	_, err = p.config.Requests.Put(t.Context(), rec.ID, value, 0)
+	must(t, err)
+}
+
+func (p *places) inDatabase(t *testing.T, rec *record.Record) {
+	t.Helper()
+	must(t, p.config.Store.Project(t.Context(), readmodel.Batch{Records: []*record.Record{rec}}))
+}
+
+// revisions are those of a request in the bucket and in the database.
+func (p *places) revisions(t *testing.T, id string) [2]uint64 {
+	t.Helper()
+	entry, err := p.config.Requests.Get(t.Context(), id)
+	must(t, err)
+	var present record.Record
+	must(t, json.Unmarshal(entry.Value, &present))
+	stored, err := p.config.Store.Record(t.Context(), id)
+	must(t, err)
+	return [2]uint64{present.Revision, stored.Revision}
+}
+
+func at(id string, revision uint64, outbox ...record.Recipe) *record.Record {
+	now := time.Now().UTC()
+	return &record.Record{
+		ID: id, Revision: revision, Epoch: "old", Status: record.Pending, Run: record.Run{Number: 1},
+		CreatedAt: now, UpdatedAt: now, Outbox: outbox,
+	}
+}
+
+func TestEachPlaceMakesTheOtherGood(t *testing.T) {
+	t.Parallel()
+	p := setup(t)
+	p.inBucket(t, at("pri_same", 3))
+	p.inDatabase(t, at("pri_same", 3))
+	p.inBucket(t, at("pri_back", 3))
+	p.inDatabase(t, at("pri_back", 5))
+	p.inDatabase(t, at("pri_lost", 2))
+	p.inBucket(t, at("pri_ahead", 7))
+	p.inDatabase(t, at("pri_ahead", 6))
+
+	report, err := reconcile.Run(t.Context(), p.config)
+	must(t, err)
+	if diff := cmp.Diff(reconcile.Report{Compared: 4, Restored: 2, Projected: 1}, report); diff != "" {
+		t.Errorf("report (-want +got):\n%s", diff)
+	}
+	want := map[string][2]uint64{"pri_same": {3, 3}, "pri_back": {6, 6}, "pri_lost": {3, 3}, "pri_ahead": {7, 7}}
+	got := map[string][2]uint64{}
+	for id := range want {
+		got[id] = p.revisions(t, id)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("revisions in bucket and database (-want +got):\n%s", diff)
+	}
+	report, err = reconcile.Run(t.Context(), p.config)
+	must(t, err)
+	if diff := cmp.Diff(reconcile.Report{Compared: 4}, report); diff != "" {
+		t.Errorf("the second report (-want +got):\n%s", diff)
+	}
+}
+
+// Who put a record back and died before its outbox was published has left
+// nothing behind that would publish it; the next comparison does.
+func TestWhatWasPutBackIsPublishedAfterACrash(t *testing.T) {
+	t.Parallel()
+	p := setup(t)
+	call := record.Recipe{ID: "pri_1.4.old.0", Kind: record.RecipeCall, CallID: "pri_1_1_pre_pol_1_1"}
+	p.inBucket(t, at("pri_1", 2))
+	p.inDatabase(t, at("pri_1", 4, call))
+	p.failing = errors.New("gone")
+	if _, err := reconcile.Run(t.Context(), p.config); !errors.Is(err, p.failing) {
+		t.Fatalf("ended with %v", err)
+	}
+	p.failing = nil
+	report, err := reconcile.Run(t.Context(), p.config)
+	must(t, err)
+	if report.Restored != 0 || p.published["pri_1"] != 5 || p.revisions(t, "pri_1") != [2]uint64{5, 5} {
+		t.Errorf("%+v, published %v, revisions %v", report, p.published, p.revisions(t, "pri_1"))
+	}
+}
