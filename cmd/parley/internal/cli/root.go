@@ -25,6 +25,6 @@ func Run(ctx context.Context, args []string, environ map[string]string, out io.W
 	root.SetOut(out)
 	root.SetErr(os.Stderr)
 	root.SetArgs(args)
-	root.AddCommand(serve(environ), demo(environ), lanes(environ), configuration(environ), keys(environ))
+	root.AddCommand(serve(environ), demo(environ), lanes(environ), configuration(environ), keys(environ), reconcile(environ))
 	return root.ExecuteContext(ctx)
 }
