@@ -321,7 +321,7 @@ func TestRaceOneToken(t *testing.T) {
 // too late is nowhere.
 func TestRaceExpiry(t *testing.T) {
 	t.Parallel()
-	s := openScene(t, nil, map[string]string{"PARLEY_PRIVACY_REQUEST_DELAY_TIMEOUT": "2s"}, "orchestrator", "callback")
+	s := openScene(t, nil, map[string]string{"PARLEY_PRIVACY_REQUEST_DELAY_TIMEOUT": "2s", "PARLEY_REFUSED_REPLIES_PER_MINUTE": "100000"}, "orchestrator", "callback")
 	s.receiver.Script(scenePath, raceScript())
 	late := s.resumeLate()
 	emails := make([]string, 100)
