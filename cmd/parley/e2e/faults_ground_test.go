@@ -237,6 +237,8 @@ func (g *ground) giveBack(ctx context.Context, consumer jetstream.Consumer, take
 
 // lapseAll lets it pass for all consumers of a service; "" is every service.
 func (g *ground) lapseAll(service string) {
+	var lapses sync.WaitGroup
+	defer lapses.Wait()
 	for _, stream := range []string{events.StreamWork, events.StreamEvents, g.requests.StreamName(), g.halted.StreamName()} {
 		ctx, cancel := context.WithTimeout(g.t.Context(), clientPatience)
 		s, err := g.js.Stream(ctx, stream)
@@ -244,7 +246,7 @@ func (g *ground) lapseAll(service string) {
 			names := s.ConsumerNames(ctx)
 			for name := range names.Name() {
 				if service == "" || ownerOf(name) == service {
-					g.lapse(stream, name)
+					lapses.Go(func() { g.lapse(stream, name) })
 				}
 			}
 		}

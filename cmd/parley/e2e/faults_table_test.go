@@ -14,6 +14,9 @@ import (
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
+// slow is a trial of which is told, though it passed, where its time went.
+const slow = 12 * time.Second
+
 // row is what came of a trial.
 type row struct {
 	at       sign
@@ -47,8 +50,11 @@ func (tr *trial) verify() row {
 		tr.problem("%d calls were repeated", r.repeats)
 	}
 	r.waited = tr.has("acknowledgements were waited for")
-	if len(tr.problems) > 0 {
+	switch {
+	case len(tr.problems) > 0:
 		tr.problem("what was seen: %s", tr.situation())
+	case r.took > slow:
+		tr.g.t.Logf("%s at %q took %s: %s", tr.deed.name, tr.at, r.took, tr.situation())
 	}
 	r.problems = tr.problems
 	return r

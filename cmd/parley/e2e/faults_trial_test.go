@@ -184,6 +184,10 @@ func (tr *trial) resume(ctx context.Context, call receiver.Call) {
 	}
 }
 
+// longestWait is longer than any service waits before it tries again; what then
+// has not gone on waits for an acknowledgement that was lost.
+const longestWait = 6 * time.Second
+
 // direct looks at the records until all requests of the trial have ended, and
 // lets the receiver resume what is halted.
 func (tr *trial) direct(ctx context.Context, clients *sync.WaitGroup) error {
@@ -199,7 +203,7 @@ func (tr *trial) direct(ctx context.Context, clients *sync.WaitGroup) error {
 			quiet, signs = time.Now(), n
 		}
 		tr.mu.Unlock()
-		if tr.deed.lossy && time.Since(quiet) > 4*time.Second {
+		if tr.deed.lossy && time.Since(quiet) > longestWait {
 			tr.see("", "acknowledgements were waited for")
 			tr.g.lapseAll("")
 			quiet = time.Now()
@@ -248,11 +252,13 @@ func (tr *trial) follow(ctx context.Context, a *asked, clients *sync.WaitGroup) 
 	if !rec.Status.Ended() || rec.Status == record.Complete && !tr.g.said(ctx, events.RequestCompleted, a.id) {
 		return false
 	}
+	tr.see("", "(ended)")
 	for _, c := range tr.g.callsOf(a.id) {
 		if kept, known := tr.g.halt(ctx, c.WebhookID()); kept || !known {
 			return false
 		}
 	}
+	tr.see("", "(no halt left)")
 	a.over = true
 	return true
 }
