@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/parley-dsr/parley/cmd/parley/internal/receiver"
+	"github.com/parley-dsr/parley/cmd/parley/internal/rest"
 )
 
 // Cast are the values that appear in the story.
@@ -48,7 +49,7 @@ type Story struct {
 	// told on one installation; "" tells it with the published ones.
 	Names string
 
-	api *client
+	api *rest.Client
 	// RequestID is known once the request is submitted.
 	RequestID string
 	halted    receiver.Call
@@ -60,11 +61,11 @@ func (s *Story) path() string { return "/webhook" + s.Names }
 
 // Open logs in. It must come first.
 func (s *Story) Open(ctx context.Context, origin, clientID, clientSecret string) error {
-	s.api = &client{origin: origin, http: &http.Client{Timeout: 30 * time.Second}}
+	s.api = rest.New(origin)
 	if s.Narrate == nil {
 		s.Narrate = func(string) {}
 	}
-	if err := s.api.login(ctx, clientID, clientSecret); err != nil {
+	if err := s.api.Login(ctx, clientID, clientSecret); err != nil {
 		return err
 	}
 	s.Narrate("admin gets an access token")
@@ -134,7 +135,7 @@ func (s *Story) Configure(ctx context.Context) error {
 // set changes the configuration.
 func (s *Story) set(ctx context.Context, method, path string, body any) error {
 	var answer any
-	if err := s.api.do(ctx, method, path, body, &answer); err != nil {
+	if err := s.api.Do(ctx, method, path, body, &answer); err != nil {
 		return err
 	}
 	return refusedItems(path, answer)
@@ -189,7 +190,7 @@ func (s *Story) submit(ctx context.Context, policy string) error {
 			Message string `json:"message"`
 		} `json:"failed"`
 	}
-	if err := s.api.do(ctx, http.MethodPost, "/v1/privacy-request", body, &answer); err != nil {
+	if err := s.api.Do(ctx, http.MethodPost, "/v1/privacy-request", body, &answer); err != nil {
 		return err
 	}
 	if len(answer.Failed) > 0 || len(answer.Succeeded) != 1 {
@@ -229,7 +230,7 @@ func (s *Story) seeHalted(ctx context.Context) error {
 		} `json:"items"`
 	}
 	err := until(ctx, func() (bool, error) {
-		err := s.api.do(ctx, http.MethodGet, "/api/v1/halted?size=100", nil, &page)
+		err := s.api.Do(ctx, http.MethodGet, "/api/v1/halted?size=100", nil, &page)
 		if err != nil {
 			return false, err
 		}
@@ -321,7 +322,7 @@ func (s *Story) SeeStatus(ctx context.Context, want string) error {
 				Status string `json:"status"`
 			} `json:"items"`
 		}
-		if err := s.api.do(ctx, http.MethodGet, "/v1/privacy-request?request_id="+s.RequestID, nil, &page); err != nil {
+		if err := s.api.Do(ctx, http.MethodGet, "/v1/privacy-request?request_id="+s.RequestID, nil, &page); err != nil {
 			return false, err
 		}
 		if len(page.Items) != 1 {
@@ -337,7 +338,7 @@ func (s *Story) SeeStatus(ctx context.Context, want string) error {
 }
 
 // Token is the access token of the admin.
-func (s *Story) Token() string { return s.api.token }
+func (s *Story) Token() string { return s.api.Token() }
 
 // Calls are the calls that the receiver got, in the story's order.
 func (s *Story) Calls() []receiver.Call { return s.calls }

@@ -61,7 +61,7 @@ func (s *Story) Mended(ctx context.Context) error {
 	}
 	s.Receiver.Script(s.one("mended"), receiver.Continue())
 	s.Narrate("the receiver is mended")
-	if err := s.api.do(ctx, http.MethodPost, "/v1/privacy-request/"+s.RequestID+"/retry", nil, nil); err != nil {
+	if err := s.api.Do(ctx, http.MethodPost, "/v1/privacy-request/"+s.RequestID+"/retry", nil, nil); err != nil {
 		return err
 	}
 	s.Narrate("admin retries the request")
@@ -112,7 +112,7 @@ func (s *Story) tellLog(ctx context.Context) error {
 		} `json:"items"`
 	}
 	return until(ctx, func() (bool, error) {
-		if err := s.api.do(ctx, http.MethodGet, "/v1/privacy-request/"+s.RequestID+"/log?size=100", nil, &page); err != nil {
+		if err := s.api.Do(ctx, http.MethodGet, "/v1/privacy-request/"+s.RequestID+"/log?size=100", nil, &page); err != nil {
 			return false, err
 		}
 		for _, item := range page.Items {
