@@ -34,8 +34,8 @@ type callsResult struct {
 	Concurrency    int     `json:"concurrency"`
 }
 
-// calls compares the dispatcher with bare posts to the same receiver, with as
-// many in flight.
+// calls compares the dispatcher with bare posts to the same receiver, before and
+// after, with as many in flight.
 func calls(ctx context.Context, s size) error {
 	st, err := stage.Build(ctx, s.Options)
 	defer st.Close()
@@ -47,7 +47,7 @@ func calls(ctx context.Context, s size) error {
 		return err
 	}
 	n := s.calls / s.lanes
-	bare, err := postBare(ctx, st, n*s.lanes, s.lanes*s.Concurrency)
+	before, err := postBare(ctx, st, n*s.lanes, s.lanes*s.Concurrency)
 	if err != nil {
 		return err
 	}
@@ -63,8 +63,12 @@ func calls(ctx context.Context, s size) error {
 	if err != nil {
 		return err
 	}
+	after, err := postBare(ctx, st, n*s.lanes, s.lanes*s.Concurrency)
+	if err != nil {
+		return err
+	}
 	r := callsResult{
-		CallsPerSecond: perSecond(n*s.lanes, took), BarePerSecond: bare, Sync: s.Sync,
+		CallsPerSecond: perSecond(n*s.lanes, took), BarePerSecond: (before + after) / 2, Sync: s.Sync,
 		AllocsPerCall: float64(grown.Mallocs) / float64(n*s.lanes), BytesPerCall: float64(grown.TotalAlloc) / float64(n*s.lanes),
 		Calls: n * s.lanes, Lanes: s.lanes, Concurrency: s.Concurrency,
 	}

@@ -6,6 +6,7 @@
 //	crowd      twenty busy lanes among twenty connections, and among thousands
 //	retries    scheduled retries over a restart of NATS and of the dispatcher
 //	failover   two dispatchers that share calls, one of which is killed
+//	cost       memory for a connection without calls, and for an open lane
 package main
 
 import (
@@ -47,7 +48,7 @@ type size struct {
 }
 
 var scenarios = map[string]func(context.Context, size) error{
-	"calls": calls, "isolation": isolation, "crowd": crowd, "retries": retries, "failover": failover,
+	"calls": calls, "isolation": isolation, "crowd": crowd, "retries": retries, "failover": failover, "cost": cost,
 }
 
 // usually is the size at which a scenario is played unless flags say otherwise.
@@ -57,6 +58,7 @@ var usually = map[string]size{
 	"crowd":     {calls: 20_000, lanes: 20},
 	"retries":   {calls: 10_000, lanes: 4},
 	"failover":  {calls: 20_000, lanes: 4},
+	"cost":      {lanes: 500},
 }
 
 func run(ctx context.Context, args []string) error {

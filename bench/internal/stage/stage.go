@@ -259,3 +259,6 @@ func (s *Stage) Close() {
 	}
 	_ = os.RemoveAll(s.dir)
 }
+
+// NATSMemory is how much memory the server has, in bytes.
+func (s *Stage) NATSMemory() int64 { return s.nats.memory() }
