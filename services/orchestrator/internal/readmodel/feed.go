@@ -148,7 +148,7 @@ func (f *Feed) consume(ctx context.Context, consumer jetstream.Consumer) error {
 	if err != nil {
 		return fmt.Errorf("readmodel: pull: %w", err)
 	}
-	defer messages.Stop()
+	defer topology.GiveBack(messages)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go f.watchLag(ctx, consumer)
@@ -158,8 +158,19 @@ func (f *Feed) consume(ctx context.Context, consumer jetstream.Consumer) error {
 			return err
 		}
 		if err := f.project(ctx, batch); err != nil {
+			if ctx.Err() != nil {
+				giveBack(batch)
+			}
 			return err
 		}
+	}
+}
+
+// giveBack returns what this process will not project any more, for another.
+// Of what is projected already it says nothing.
+func giveBack(messages []jetstream.Msg) {
+	for _, msg := range messages {
+		_ = msg.Nak()
 	}
 }
 

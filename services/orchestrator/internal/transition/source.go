@@ -3,7 +3,6 @@ package transition
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -20,6 +19,8 @@ const (
 	inputAckWait = time.Minute
 	inputPending = 1024
 	pullAtMost   = 256
+	// heartbeat is the longest silence of a consumer that is alive.
+	heartbeat = 5 * time.Second
 )
 
 // source is a durable consumer and how its messages are read.
@@ -80,21 +81,19 @@ func (l *Loop) pull(ctx context.Context, s source, shards *shards) error {
 }
 
 func pullFrom(ctx context.Context, consumer jetstream.Consumer, s source, shards *shards) error {
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(pullAtMost))
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(pullAtMost), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return fmt.Errorf("transition: pull: %w", err)
 	}
-	defer messages.Stop()
+	defer topology.GiveBack(messages)
 	for {
 		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if errors.Is(err, jetstream.ErrNoHeartbeat) {
-			continue // the client asks again by itself
-		}
-		if err != nil {
+		if err != nil { // also of a silence: the consumer may be gone, and is then made anew
 			return fmt.Errorf("transition: next input: %w", err)
 		}
 		delivery, err := s.read(msg)
 		if !shards.put(ctx, message{msg: msg, delivery: delivery, err: err}) {
+			_ = msg.Nak()
 			return context.Cause(ctx)
 		}
 	}
