@@ -50,7 +50,7 @@ func deeds() []deed {
 		name: "nats stopped", repeats: true, lossy: true,
 		points: []sign{commandSent, "webhook.requested 2", "call 3 answered", "resume on its way", "callback.resumed"},
 		strike: func(g *ground) { g.nats.pause() },
-		mend: func(g *ground, tr *trial) {
+		mend: func(g *ground, _ *trial) {
 			g.wait(natsAway)
 			g.nats.goOn()
 			g.awaitAll()

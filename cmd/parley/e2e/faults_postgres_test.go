@@ -25,8 +25,7 @@ type cluster struct {
 
 func startCluster(t testing.TB) *cluster {
 	t.Helper()
-	// The path of a socket must be short, and t.TempDir is not.
-	dir, err := os.MkdirTemp("", "parley-faults-")
+	dir, err := os.MkdirTemp("", "parley-faults-") //nolint:usetesting // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
