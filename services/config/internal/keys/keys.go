@@ -40,7 +40,7 @@ type Keys struct {
 	AccessTokenTTL time.Duration
 	Clock          func() time.Time
 	// Publish brings entries into the bucket.
-	Publish func(ctx context.Context, keys []string) error
+	Publish func(ctx context.Context, entries []db.Entry) error
 }
 
 // Places counts what is sealed, by key.

@@ -77,9 +77,7 @@ func (r *resealing) connections(ctx context.Context, tx *store.Tx, after string)
 			return "", err
 		}
 		tx.Touch(store.ConnectionRef(row.ID, row.Key))
-		if err := tx.Audit(ctx, "reseal", store.NounConnection, row.Key); err != nil {
-			return "", err
-		}
+		tx.Audit("reseal", store.NounConnection, row.Key)
 	}
 	return rows[len(rows)-1].ID, nil
 }
@@ -105,7 +103,8 @@ func (r *resealing) rule(ctx context.Context, tx *store.Tx, row db.SealedRulesRo
 	if err := tx.SetSealedMasking(ctx, sealed, row.ID); err != nil {
 		return err
 	}
-	return tx.Audit(ctx, "reseal", "rule", row.Key)
+	tx.Audit("reseal", "rule", row.Key)
+	return nil
 }
 
 // again seals a value again and counts it.

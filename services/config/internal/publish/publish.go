@@ -51,7 +51,6 @@ var (
 
 // Outbox is what waits in the database to be published.
 type Outbox interface {
-	Entries(ctx context.Context, keys []string) ([]db.Entry, error)
 	AllEntries(ctx context.Context) ([]db.Entry, error)
 	PendingEntries(ctx context.Context) ([]db.Entry, error)
 	Published(ctx context.Context, entries []db.Entry) error
@@ -146,7 +145,7 @@ func (p *Publisher) Check(ctx context.Context) error {
 
 // Publish puts the entries of a change that was committed into the bucket and
 // returns when they stand there. The caller's going away does not end it.
-func (p *Publisher) Publish(ctx context.Context, keys []string) error {
+func (p *Publisher) Publish(ctx context.Context, entries []db.Entry) error {
 	defer p.wake()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishWithin)
 	defer cancel()
@@ -154,11 +153,7 @@ func (p *Publisher) Publish(ctx context.Context, keys []string) error {
 	if store == nil {
 		return ErrUnconfirmed
 	}
-	entries, err := p.outbox.Entries(ctx, keys)
-	if err == nil {
-		err = p.put(ctx, store, entries)
-	}
-	if err != nil {
+	if err := p.put(ctx, store, entries); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	}
 	return nil

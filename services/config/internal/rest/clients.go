@@ -42,7 +42,8 @@ func (a *API) CreateClient(ctx context.Context, request api.CreateClientRequestO
 		}); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "create", store.NounClient, id)
+		tx.Audit("create", store.NounClient, id)
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -194,7 +195,8 @@ func storeClient(ctx context.Context, tx *store.Tx, c db.Client) error {
 	}); err != nil {
 		return err
 	}
-	return tx.Audit(ctx, "update", store.NounClient, c.ID)
+	tx.Audit("update", store.NounClient, c.ID)
+	return nil
 }
 
 // DeleteClient deletes an API client; its tokens are worth nothing from then
@@ -205,7 +207,8 @@ func (a *API) DeleteClient(ctx context.Context, request api.DeleteClientRequestO
 		if err := tx.DeleteClient(ctx, client.ID); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "delete", store.NounClient, client.ID)
+		tx.Audit("delete", store.NounClient, client.ID)
+		return nil
 	})
 	if err != nil && !errors.Is(err, errNoSuchClient) {
 		return nil, err
@@ -239,7 +242,8 @@ func (a *API) RotateClientSecret(ctx context.Context, request api.RotateClientSe
 		}); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "rotate secret", store.NounClient, client.ID)
+		tx.Audit("rotate secret", store.NounClient, client.ID)
+		return nil
 	})
 	if errors.Is(err, errNoSuchClient) {
 		return nil, edge.NotFound("Client not found.")

@@ -167,7 +167,8 @@ func (a *API) DeleteConnection(ctx context.Context, request api.DeleteConnection
 		if err := tx.DeleteConnection(ctx, row.ID); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "delete", store.NounConnection, row.Key)
+		tx.Audit("delete", store.NounConnection, row.Key)
+		return nil
 	})
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/parley-dsr/parley/internal/edge"
+	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/services/config/internal/store/db"
 )
 
@@ -23,9 +24,9 @@ func connectionTag(c db.Connection) string {
 
 // listTag changes with what the list is made of, not with the connections that
 // it names.
-func listTag(rows []db.Webhook) string {
-	parts := make([]string, 0, 4*len(rows))
-	for _, w := range rows {
+func listTag(list []record.Webhook) string {
+	parts := make([]string, 0, 4*len(list))
+	for _, w := range list {
 		parts = append(parts, w.ID, w.Name, w.Direction, w.ConnectionID)
 	}
 	return tag(parts...)

@@ -137,6 +137,7 @@ func (a *API) changeOAuth(ctx context.Context, key string, ifMatch *string, next
 		if err := tx.SetOAuth(ctx, sealed, tx.Now, row.ID); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "set oauth", store.NounConnection, row.Key)
+		tx.Audit("set oauth", store.NounConnection, row.Key)
+		return nil
 	})
 }

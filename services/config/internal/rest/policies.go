@@ -164,7 +164,8 @@ func updatePolicy(ctx context.Context, tx *store.Tx, row db.Policy) error {
 	}); err != nil {
 		return err
 	}
-	return tx.Audit(ctx, "update", store.NounPolicy, row.Key)
+	tx.Audit("update", store.NounPolicy, row.Key)
+	return nil
 }
 
 // createPolicy stores a new policy with the rules that the item asks for.
@@ -180,7 +181,8 @@ func (a *API) createPolicy(ctx context.Context, tx *store.Tx, row db.Policy, ite
 			return err
 		}
 	}
-	return tx.Audit(ctx, "create", store.NounPolicy, row.Key)
+	tx.Audit("create", store.NounPolicy, row.Key)
+	return nil
 }
 
 // rulesOf lists the rules that a new policy begins with: those of the item, or
@@ -254,10 +256,12 @@ func (a *API) GetPolicy(ctx context.Context, request api.GetPolicyRequestObject)
 func findPolicy(ctx context.Context, q *db.Queries, key string) (db.Policy, error) {
 	row, err := q.Policy(ctx, key)
 	if isMissing(err) {
-		return row, edge.NotFound("No Policy found for key %s.", key)
+		return row, noPolicy(key)
 	}
 	return row, err
 }
+
+func noPolicy(key string) error { return edge.NotFound("No Policy found for key %s.", key) }
 
 // showPolicies shows policies with their rules, oldest rule first: it is the
 // first that says what a request does.
@@ -311,7 +315,8 @@ func (a *API) DeletePolicy(ctx context.Context, request api.DeletePolicyRequestO
 		if err := tx.DeletePolicy(ctx, row.ID); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "delete", store.NounPolicy, row.Key)
+		tx.Audit("delete", store.NounPolicy, row.Key)
+		return nil
 	})
 	if err != nil {
 		return nil, err

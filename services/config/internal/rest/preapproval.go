@@ -149,7 +149,8 @@ func storePreApprovals(ctx context.Context, tx *store.Tx, before, wanted []db.Pr
 		}
 	}
 	tx.Touch(store.PreApprovalRef())
-	return tx.Audit(ctx, "replace", nounPreApproval+"s", "")
+	tx.Audit("replace", nounPreApproval+"s", "")
+	return nil
 }
 
 func updatePreApproval(ctx context.Context, tx *store.Tx, w db.PreApprovalWebhook) error {
@@ -208,7 +209,8 @@ func (a *API) PatchPreApprovalWebhook(ctx context.Context, r api.PatchPreApprova
 		if shown, err = a.showPreApprovals(ctx, tx.Queries, []db.PreApprovalWebhook{row}); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "update", nounPreApproval, row.Key)
+		tx.Audit("update", nounPreApproval, row.Key)
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -233,7 +235,8 @@ func (a *API) DeletePreApprovalWebhook(ctx context.Context, r api.DeletePreAppro
 		if err := tx.DeletePreApprovalWebhook(ctx, row.ID); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "delete", nounPreApproval, row.Key)
+		tx.Audit("delete", nounPreApproval, row.Key)
+		return nil
 	})
 	if err != nil {
 		return nil, err

@@ -54,11 +54,11 @@ func (a *API) change(ctx context.Context, run func(ctx context.Context, tx *stor
 	if err := a.reachable(ctx); err != nil {
 		return err
 	}
-	keys, err := a.Store.Write(ctx, edge.PrincipalFrom(ctx).ClientID, run)
+	entries, err := a.Store.Write(ctx, edge.PrincipalFrom(ctx).ClientID, run)
 	if err != nil {
 		return explain(err)
 	}
-	if err := a.Publisher.Publish(ctx, keys); err != nil {
+	if err := a.Publisher.Publish(ctx, entries); err != nil {
 		return edge.Unavailable(retryAfter, "The change is stored and will be published. NATS has not confirmed it yet.")
 	}
 	return nil

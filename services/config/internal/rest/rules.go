@@ -171,7 +171,8 @@ func createRule(ctx context.Context, tx *store.Tx, row db.Rule) error {
 	}); err != nil {
 		return err
 	}
-	return tx.Audit(ctx, "create", "rule", row.Key)
+	tx.Audit("create", "rule", row.Key)
+	return nil
 }
 
 func updateRule(ctx context.Context, tx *store.Tx, row db.Rule) error {
@@ -182,7 +183,8 @@ func updateRule(ctx context.Context, tx *store.Tx, row db.Rule) error {
 	}); err != nil {
 		return err
 	}
-	return tx.Audit(ctx, "update", "rule", row.Key)
+	tx.Audit("update", "rule", row.Key)
+	return nil
 }
 
 // addInlineRule stores a rule that came with its policy, and its targets.
@@ -278,7 +280,8 @@ func (a *API) DeleteRule(ctx context.Context, request api.DeleteRuleRequestObjec
 		if err := tx.DeleteRule(ctx, row.ID); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "delete", "rule", row.Key)
+		tx.Audit("delete", "rule", row.Key)
+		return nil
 	})
 	if err != nil {
 		return nil, err

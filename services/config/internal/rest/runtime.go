@@ -67,7 +67,8 @@ func (a *API) PatchSettings(ctx context.Context, r api.PatchSettingsRequestObjec
 		if err := tx.SetSettings(ctx, asJSON(set), tx.Now); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "update", store.NounSettings, "execution")
+		tx.Audit("update", store.NounSettings, "execution")
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -100,7 +101,8 @@ func (a *API) DeleteSettings(ctx context.Context, _ api.DeleteSettingsRequestObj
 		if err := tx.DeleteSettings(ctx); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "delete", store.NounSettings, "execution")
+		tx.Audit("delete", store.NounSettings, "execution")
+		return nil
 	})
 	if err != nil {
 		return nil, err

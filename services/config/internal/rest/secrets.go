@@ -62,7 +62,8 @@ func (a *API) setSecrets(ctx context.Context, key string, body json.RawMessage, 
 		if err := tx.SetSecrets(ctx, sealed, tx.Now, row.ID); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "set secrets", store.NounConnection, row.Key)
+		tx.Audit("set secrets", store.NounConnection, row.Key)
+		return nil
 	})
 	return saved("Secrets updated for ConnectionConfig with key: %s.", key, verify), err
 }

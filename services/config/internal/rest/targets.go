@@ -162,14 +162,16 @@ func storeTarget(ctx context.Context, tx *store.Tx, row db.Target, known bool) e
 		}); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "update", "target", row.Key)
+		tx.Audit("update", "target", row.Key)
+		return nil
 	}
 	if err := tx.InsertTarget(ctx, db.InsertTargetParams{
 		ID: row.ID, RuleID: row.RuleID, Key: row.Key, Name: row.Name, DataCategory: row.DataCategory, Now: tx.Now,
 	}); err != nil {
 		return err
 	}
-	return tx.Audit(ctx, "create", "target", row.Key)
+	tx.Audit("create", "target", row.Key)
+	return nil
 }
 
 // ListTargets lists the targets of a rule, newest first.
@@ -236,7 +238,8 @@ func (a *API) DeleteTarget(ctx context.Context, request api.DeleteTargetRequestO
 		if err := tx.DeleteTarget(ctx, row.ID); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, "delete", "target", row.Key)
+		tx.Audit("delete", "target", row.Key)
+		return nil
 	})
 	if err != nil {
 		return nil, err

@@ -86,9 +86,7 @@ func (a *API) upsertConnection(ctx context.Context, tx *store.Tx, item api.Conne
 			return err
 		}
 		tx.Touch(store.ConnectionRef(row.ID, row.Key))
-		if err := tx.Audit(ctx, action, store.NounConnection, row.Key); err != nil {
-			return err
-		}
+		tx.Audit(action, store.NounConnection, row.Key)
 		shown, err = a.showConnection(row)
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/identity"
+	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/services/config/internal/api"
 	"github.com/parley-dsr/parley/services/config/internal/store"
 	"github.com/parley-dsr/parley/services/config/internal/store/db"
@@ -20,25 +21,64 @@ func (a *API) putWebhooks(ctx context.Context, policyKey string, k kind, ifMatch
 		return nil, err
 	}
 	var shown []api.Webhook
-	err = a.change(ctx, func(ctx context.Context, tx *store.Tx) error {
-		policy, rows, err := webhookList(ctx, tx.Queries, policyKey, k)
+	wanted := wantedOf(items)
+	keys, refused := webhooks.Keys(wanted)
+	claim := store.Claim{Keys: keys, Names: namesOf(wanted)}
+	err = a.changeList(ctx, policyKey, k, ifMatch, claim, func(ctx context.Context, tx *store.Tx, l *store.Lists) error {
+		if refused != nil {
+			return refuseItem(refused, k.class)
+		}
+		connections, err := connectionsOf(ctx, tx.Queries, items)
 		if err != nil {
 			return err
 		}
-		if err := match(ifMatch, listTag(rows)); err != nil {
-			return err
-		}
-		placed, err := placeWebhooks(ctx, tx, policy, k, items)
+		placed, err := placeWebhooks(l, k, items, wanted, keys, connections)
 		if err != nil {
 			return err
 		}
-		if err := storeWebhooks(ctx, tx, policy, k, rows, placed); err != nil {
-			return err
+		*l.Of(k.stored) = placed
+		tx.Audit("replace", k.noun+"s", policyKey)
+		byID := make(map[string]db.Connection, len(connections))
+		for _, c := range connections {
+			byID[c.ID] = c
 		}
-		shown, err = a.showWebhooks(ctx, tx.Queries, placed)
+		shown, err = a.showWithConnections(placed, 0, byID)
 		return err
 	})
 	return shown, err
+}
+
+func wantedOf(items []api.WebhookItem) []webhooks.Item {
+	wanted := make([]webhooks.Item, 0, len(items))
+	for _, item := range items {
+		wanted = append(wanted, webhooks.Item{Key: value(item.Key), Name: value(item.Name)})
+	}
+	return wanted
+}
+
+func namesOf(items []webhooks.Item) []string {
+	names := make([]string, 0, len(items))
+	for _, item := range items {
+		names = append(names, item.Name)
+	}
+	return names
+}
+
+// connectionsOf reads the connections that the items name, by their keys.
+func connectionsOf(ctx context.Context, q *db.Queries, items []api.WebhookItem) (map[string]db.Connection, error) {
+	keys := make([]string, 0, len(items))
+	for _, item := range items {
+		keys = append(keys, connectionKeyOf(item.ConnectionConfigKey, item.ConnectionConfig))
+	}
+	rows, err := q.ConnectionsByKey(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	byKey := make(map[string]db.Connection, len(rows))
+	for _, row := range rows {
+		byKey[row.Key] = row
+	}
+	return byKey, nil
 }
 
 // readList takes a list, or the page that GET gives.
@@ -58,40 +98,39 @@ func readList[T any](body json.RawMessage) ([]T, error) {
 	return page.Items, nil
 }
 
-// placeWebhooks checks the items and makes the rows of the new list.
-func placeWebhooks(ctx context.Context, tx *store.Tx, policy db.Policy, k kind, items []api.WebhookItem) ([]db.Webhook, error) {
-	owners, err := tx.WebhookOwners(ctx, k.stored)
-	if err != nil {
-		return nil, err
+// placeWebhooks checks the items and makes the new list of them. A webhook that
+// stays keeps its id.
+func placeWebhooks(l *store.Lists, k kind, items []api.WebhookItem, wanted []webhooks.Item, keys []string, connections map[string]db.Connection) ([]record.Webhook, error) {
+	stored := make([]webhooks.Webhook, 0, len(l.Others))
+	for _, w := range *l.Of(k.stored) {
+		stored = append(stored, webhooks.Webhook{ID: w.ID, Policy: l.Policy.ID, Key: w.Key, Name: w.Name})
 	}
-	stored := make([]webhooks.Webhook, 0, len(owners))
-	for _, w := range owners {
-		stored = append(stored, webhooks.Webhook{ID: w.ID, Policy: w.PolicyID, Key: w.Key, Name: w.Name})
+	for _, w := range l.Others {
+		stored = append(stored, webhooks.Webhook{ID: w.ID, Key: w.Key, Name: w.Name})
 	}
-	wanted := make([]webhooks.Item, 0, len(items))
-	for _, item := range items {
-		wanted = append(wanted, webhooks.Item{Key: value(item.Key), Name: value(item.Name)})
-	}
-	keys, err := webhooks.Keys(wanted)
-	if err != nil {
-		return nil, refuseItem(err, k.class)
-	}
-	rows := make([]db.Webhook, 0, len(items))
+	list := make([]record.Webhook, 0, len(items))
 	for i, item := range items {
-		connection, err := webhookConnection(ctx, tx.Queries, connectionKeyOf(item.ConnectionConfigKey, item.ConnectionConfig))
-		if err != nil {
+		key := connectionKeyOf(item.ConnectionConfigKey, item.ConnectionConfig)
+		connection, there := connections[key]
+		if !there {
+			return nil, noConnection(key)
+		}
+		if err := callable(connection); err != nil {
 			return nil, err
 		}
-		placed, err := webhooks.Check(stored, policy.ID, wanted, keys, i)
+		placed, err := webhooks.Check(stored, l.Policy.ID, wanted, keys, i)
 		if err != nil {
 			return nil, refuseItem(err, k.class)
 		}
-		rows = append(rows, db.Webhook{
-			ID: placed.ID, Kind: k.stored, PolicyID: policy.ID, ConnectionID: connection.ID, Key: placed.Key,
-			Name: placed.Name, Direction: item.Direction, Position: int32(i),
+		if placed.ID == "" {
+			placed.ID = newID("pol")
+		}
+		list = append(list, record.Webhook{
+			ID: placed.ID, Key: placed.Key, Name: placed.Name, Direction: item.Direction,
+			ConnectionID: connection.ID, ConnectionKey: connection.Key,
 		})
 	}
-	return rows, nil
+	return list, nil
 }
 
 // connectionKeyOf is the key that was given, or that of the connection as GET
@@ -109,10 +148,18 @@ func connectionKeyOf(key *string, shown *struct {
 // webhookConnection finds a connection that can be called.
 func webhookConnection(ctx context.Context, q *db.Queries, key string) (db.Connection, error) {
 	connection, err := findConnection(ctx, q, key)
-	if err == nil && connection.ConnectionType != typeHTTPS {
-		err = edge.UnprocessableText("Webhooks can only use HTTPS connections: connection %s has the type %s.", key, connection.ConnectionType)
+	if err != nil {
+		return connection, err
 	}
-	return connection, err
+	return connection, callable(connection)
+}
+
+// callable refuses connections of other types than https.
+func callable(c db.Connection) error {
+	if c.ConnectionType != typeHTTPS {
+		return edge.UnprocessableText("Webhooks can only use HTTPS connections: connection %s has the type %s.", c.Key, c.ConnectionType)
+	}
+	return nil
 }
 
 // refuseItem words what the rules refuse.
@@ -137,42 +184,4 @@ func refuseItem(err error, class string) error {
 		return edge.BadRequest("%s with key %s belongs to another policy.", class, item.Key)
 	}
 	return err
-}
-
-// storeWebhooks makes the stored list the wanted one. The ids of new rows are
-// set in the wanted list.
-func storeWebhooks(ctx context.Context, tx *store.Tx, policy db.Policy, k kind, before, wanted []db.Webhook) error {
-	kept := make(map[string]bool, len(wanted))
-	for i := range wanted {
-		w := &wanted[i]
-		var err error
-		if w.ID == "" {
-			w.ID = newID("pol")
-			err = tx.InsertWebhook(ctx, db.InsertWebhookParams{
-				ID: w.ID, Kind: w.Kind, PolicyID: w.PolicyID, ConnectionID: w.ConnectionID, Key: w.Key,
-				Name: w.Name, Direction: w.Direction, Position: w.Position, Now: tx.Now,
-			})
-		} else {
-			err = updateWebhook(ctx, tx, *w)
-		}
-		if err != nil {
-			return err
-		}
-		kept[w.ID] = true
-	}
-	for _, w := range before {
-		if !kept[w.ID] {
-			if err := tx.DeleteWebhook(ctx, w.ID); err != nil {
-				return err
-			}
-		}
-	}
-	tx.Touch(store.PolicyRef(policy.Key))
-	return tx.Audit(ctx, "replace", k.noun+"s", policy.Key)
-}
-
-func updateWebhook(ctx context.Context, tx *store.Tx, w db.Webhook) error {
-	return tx.UpdateWebhook(ctx, db.UpdateWebhookParams{
-		ID: w.ID, ConnectionID: w.ConnectionID, Name: w.Name, Direction: w.Direction, Position: w.Position, Now: tx.Now,
-	})
 }

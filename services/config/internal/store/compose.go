@@ -12,12 +12,6 @@ import (
 	"github.com/parley-dsr/parley/services/config/internal/store/db"
 )
 
-// Kinds of policy webhooks, as the table has them.
-const (
-	KindPre  = "pre"
-	KindPost = "post"
-)
-
 func connectionEntry(ctx context.Context, q *db.Queries, head catalog.Entry, id string) (catalog.Connection, error) {
 	c, err := q.ConnectionByID(ctx, id)
 	if err != nil {
@@ -27,55 +21,6 @@ func connectionEntry(ctx context.Context, q *db.Queries, head catalog.Entry, id 
 		Entry: head, ID: c.ID, Key: c.Key, Name: text(c.Name), Type: c.ConnectionType, Disabled: c.Disabled,
 		SealedSecrets: text(c.SealedSecrets), SealedOAuth: text(c.SealedOauth),
 	}, nil
-}
-
-func policyEntry(ctx context.Context, q *db.Queries, head catalog.Entry, key string) (catalog.Policy, error) {
-	p, err := q.Policy(ctx, key)
-	if err != nil {
-		return catalog.Policy{}, err
-	}
-	rules, err := q.RulesOfPolicies(ctx, []string{p.ID})
-	if err != nil {
-		return catalog.Policy{}, err
-	}
-	entry := catalog.Policy{Entry: head, Policy: record.Policy{
-		ID: p.ID, Name: p.Name, Key: p.Key, DRPAction: p.DrpAction,
-		ExecutionTimeframe: days(p.ExecutionTimeframe), ClientID: p.ClientID, Rules: []record.Rule{},
-	}}
-	for _, r := range rules {
-		entry.Policy.Rules = append(entry.Policy.Rules, record.Rule{
-			ID: r.ID, Name: r.Name, Key: r.Key, ActionType: r.ActionType,
-			MaskingStrategy: r.MaskingStrategy, StorageDestinationID: r.StorageDestinationKey,
-		})
-	}
-	if entry.Pre, err = webhookList(ctx, q, p.ID, KindPre); err != nil {
-		return catalog.Policy{}, err
-	}
-	entry.Post, err = webhookList(ctx, q, p.ID, KindPost)
-	return entry, err
-}
-
-func webhookList(ctx context.Context, q *db.Queries, policyID, kind string) ([]record.Webhook, error) {
-	rows, err := q.WebhooksOfPolicy(ctx, policyID, kind)
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]string, 0, len(rows))
-	for _, w := range rows {
-		ids = append(ids, w.ConnectionID)
-	}
-	connections, err := ConnectionMap(ctx, q, ids)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]record.Webhook, 0, len(rows))
-	for _, w := range rows {
-		list = append(list, record.Webhook{
-			ID: w.ID, Key: w.Key, Name: w.Name, Direction: w.Direction,
-			ConnectionID: w.ConnectionID, ConnectionKey: connections[w.ConnectionID].Key,
-		})
-	}
-	return list, nil
 }
 
 func preApprovalEntry(ctx context.Context, q *db.Queries, head catalog.Entry) (catalog.PreApproval, error) {

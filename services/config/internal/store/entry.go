@@ -32,6 +32,9 @@ type Ref struct {
 	Key string
 	// id by which the row is found, where the key is not enough.
 	id string
+	// lists are what the change has made of a policy; nil where they have to be
+	// read.
+	lists *Lists
 }
 
 // ConnectionRef names a connection.
@@ -81,23 +84,27 @@ func (r Ref) eventType() string {
 	}
 }
 
-// compose writes the entries and facts of everything that the change touched.
-func (s *Store) compose(ctx context.Context, tx *Tx) ([]string, error) {
-	keys := []string{}
-	for _, ref := range tx.touched {
-		if slices.Contains(keys, ref.entryKey()) {
+// compose writes the entries and facts of everything that the change touched,
+// and the audit.
+func (s *Store) compose(ctx context.Context, tx *Tx) ([]db.Entry, error) {
+	for i, ref := range tx.touched {
+		if at := slices.IndexFunc(tx.touched[:i], func(r Ref) bool { return r.entryKey() == ref.entryKey() }); at >= 0 {
+			tx.touched[at].lists = nil // changed again since
+		}
+	}
+	for i, ref := range tx.touched {
+		if slices.ContainsFunc(tx.touched[:i], func(r Ref) bool { return r.entryKey() == ref.entryKey() }) {
 			continue
 		}
 		if err := s.putEntry(ctx, tx, ref); err != nil {
 			return nil, err
 		}
-		keys = append(keys, ref.entryKey())
 	}
-	return keys, nil
+	return tx.outbox.entries, tx.flush(ctx)
 }
 
 func (s *Store) putEntry(ctx context.Context, tx *Tx, ref Ref) error {
-	version, err := tx.NextVersion(ctx)
+	version, err := tx.version(ctx)
 	if err != nil {
 		return err
 	}
@@ -105,15 +112,11 @@ func (s *Store) putEntry(ctx context.Context, tx *Tx, ref Ref) error {
 	if err != nil {
 		return err
 	}
-	if err := tx.PutEntry(ctx, db.PutEntryParams{
-		Key: ref.entryKey(), Version: version, Deleted: deleted, Body: body,
-	}); err != nil {
-		return err
-	}
-	return tx.AddFact(ctx, db.AddFactParams{
-		ID: "cfg_" + uuid.NewString(), Type: ref.eventType(), Noun: ref.Noun, Key: ref.Key,
-		Version: version, Deleted: deleted, OccurredAt: tx.Now,
+	tx.outbox.put(db.Entry{Key: ref.entryKey(), Version: version, Deleted: deleted, Body: body})
+	tx.outbox.tell(db.Fact{
+		ID: "cfg_" + uuid.NewString(), Type: ref.eventType(), Noun: ref.Noun, Key: ref.Key, Version: version, Deleted: deleted,
 	})
+	return nil
 }
 
 // entry makes the body of an entry from the rows as the transaction sees them.
@@ -125,7 +128,7 @@ func (s *Store) entry(ctx context.Context, q *db.Queries, ref Ref, version int64
 	case NounConnection:
 		value, err = connectionEntry(ctx, q, head, ref.id)
 	case NounPolicy:
-		value, err = policyEntry(ctx, q, head, ref.Key)
+		value, err = policyEntry(ctx, q, head, ref)
 	case NounClient:
 		value, err = clientEntry(ctx, q, head, ref.id)
 	case NounPreApproval:
@@ -144,6 +147,14 @@ func (s *Store) entry(ctx context.Context, q *db.Queries, ref Ref, version int64
 	}
 	body, err = json.Marshal(value)
 	return body, deleted, err
+}
+
+func policyEntry(ctx context.Context, q *db.Queries, head catalog.Entry, ref Ref) (catalog.Policy, error) {
+	if ref.lists != nil {
+		return ref.lists.entry(head), nil
+	}
+	lists, err := PolicyLists(ctx, q, ref.Key, Claim{})
+	return lists.entry(head), err
 }
 
 // current says whether the stored entry is what the rows say.

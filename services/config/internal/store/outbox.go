@@ -10,11 +10,38 @@ import (
 	"github.com/parley-dsr/parley/services/config/internal/store/db"
 )
 
-// Entries reads what is to stand in the bucket under the given keys.
-func (s *Store) Entries(ctx context.Context, keys []string) ([]db.Entry, error) {
-	return reading(ctx, s, func(ctx context.Context, q *db.Queries) ([]db.Entry, error) {
-		return q.EntriesByKey(ctx, keys)
-	})
+// outbox is what a change leaves behind beside its rows.
+type outbox struct {
+	entries []db.Entry
+	facts   []db.Fact
+	audit   []db.Audit
+}
+
+func (o *outbox) put(e db.Entry) { o.entries = append(o.entries, e) }
+
+func (o *outbox) tell(f db.Fact) { o.facts = append(o.facts, f) }
+
+// flush writes the outbox, by one statement.
+func (tx *Tx) flush(ctx context.Context) error {
+	o := tx.outbox
+	if len(o.entries)+len(o.facts)+len(o.audit) == 0 {
+		return nil
+	}
+	p := db.WriteOutboxParams{Now: tx.Now, ClientID: tx.actor}
+	for _, e := range o.entries {
+		p.EntryKeys, p.EntryVersions = append(p.EntryKeys, e.Key), append(p.EntryVersions, e.Version)
+		p.EntryDeleted, p.EntryBodies = append(p.EntryDeleted, e.Deleted), append(p.EntryBodies, string(e.Body))
+	}
+	for _, f := range o.facts {
+		p.FactIds, p.FactTypes = append(p.FactIds, f.ID), append(p.FactTypes, f.Type)
+		p.FactNouns, p.FactKeys = append(p.FactNouns, f.Noun), append(p.FactKeys, f.Key)
+		p.FactVersions, p.FactDeleted = append(p.FactVersions, f.Version), append(p.FactDeleted, f.Deleted)
+	}
+	for _, a := range o.audit {
+		p.AuditActions, p.AuditNouns = append(p.AuditActions, a.Action), append(p.AuditNouns, a.Noun)
+		p.AuditKeys = append(p.AuditKeys, a.Key)
+	}
+	return tx.WriteOutbox(ctx, p)
 }
 
 // AllEntries reads everything that is to stand in the bucket.
@@ -35,15 +62,11 @@ func (s *Store) PendingEntries(ctx context.Context) ([]db.Entry, error) {
 func (s *Store) Published(ctx context.Context, entries []db.Entry) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return classify(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		q := db.New(tx)
-		for _, e := range entries {
-			if err := q.MarkPublished(ctx, e.Version, e.Key); err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
+	keys, versions := make([]string, 0, len(entries)), make([]int64, 0, len(entries))
+	for _, e := range entries {
+		keys, versions = append(keys, e.Key), append(versions, e.Version)
+	}
+	return classify(db.New(s.pool).MarkPublished(ctx, keys, versions))
 }
 
 // Facts hands the oldest facts, in order, to publish and forgets each one that
@@ -140,13 +163,14 @@ func raise(ctx context.Context, tx *Tx, inBucket map[string]int64) (wentBack boo
 	if highest == known {
 		return false, nil
 	}
+	tx.drawn = 0 // it is below
 	return true, tx.RaiseVersion(ctx, highest)
 }
 
 // bury marks as deleted what the bucket has and the database does not know.
 func bury(ctx context.Context, tx *Tx, orphans map[string]int64) error {
 	for key := range orphans {
-		version, err := tx.NextVersion(ctx)
+		version, err := tx.version(ctx)
 		if err != nil {
 			return err
 		}
@@ -154,9 +178,7 @@ func bury(ctx context.Context, tx *Tx, orphans map[string]int64) error {
 		if err != nil {
 			return err
 		}
-		if err := tx.PutEntry(ctx, db.PutEntryParams{Key: key, Version: version, Deleted: true, Body: body}); err != nil {
-			return err
-		}
+		tx.outbox.put(db.Entry{Key: key, Version: version, Deleted: true, Body: body})
 	}
 	return nil
 }

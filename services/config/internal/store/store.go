@@ -36,6 +36,8 @@ type Options struct {
 	// say.
 	RequireManualApproval *bool
 	Clock                 func() time.Time
+	// Tracer, where it is set, sees every statement.
+	Tracer pgx.QueryTracer
 }
 
 // Store is the database of the config service.
@@ -57,6 +59,7 @@ func Open(url string, o Options) (*Store, error) {
 		config.ConnConfig.RuntimeParams["application_name"] = "parley-config"
 	}
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	config.ConnConfig.Tracer = o.Tracer
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)

@@ -19,12 +19,14 @@ type Tx struct {
 	tx      pgx.Tx
 	actor   string
 	touched []Ref
+	outbox  outbox
+	drawn   int64 // a version that nobody has got yet
 }
 
-// Write runs a change in one transaction and returns the keys of the entries
-// that have to be published because of it. An error of run undoes everything.
-// actor is the API client that asked, for the audit.
-func (s *Store) Write(ctx context.Context, actor string, run func(ctx context.Context, tx *Tx) error) ([]string, error) {
+// Write runs a change in one transaction and returns the entries that have to
+// be published because of it. An error of run undoes everything. actor is the
+// API client that asked, for the audit.
+func (s *Store) Write(ctx context.Context, actor string, run func(ctx context.Context, tx *Tx) error) ([]db.Entry, error) {
 	if !s.migrated.Load() {
 		return nil, ErrUnavailable
 	}
@@ -33,20 +35,20 @@ func (s *Store) Write(ctx context.Context, actor string, run func(ctx context.Co
 	return s.write(ctx, actor, run)
 }
 
-func (s *Store) write(ctx context.Context, actor string, run func(ctx context.Context, tx *Tx) error) ([]string, error) {
+func (s *Store) write(ctx context.Context, actor string, run func(ctx context.Context, tx *Tx) error) ([]db.Entry, error) {
 	raw, err := s.pool.Begin(ctx)
 	if err != nil {
 		return nil, classify(err)
 	}
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }() // does nothing after the commit
 	tx := &Tx{Queries: db.New(raw), Now: s.Now(), tx: raw, actor: actor}
-	if err := tx.LockWrites(ctx); err != nil {
+	if tx.drawn, err = tx.LockWrites(ctx); err != nil {
 		return nil, classify(err)
 	}
 	if err := run(ctx, tx); err != nil {
 		return nil, classify(err)
 	}
-	keys, err := s.compose(ctx, tx)
+	entries, err := s.compose(ctx, tx)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -56,7 +58,16 @@ func (s *Store) write(ctx context.Context, actor string, run func(ctx context.Co
 		}
 		return nil, err
 	}
-	return keys, nil
+	return entries, nil
+}
+
+// version gives the next version of an entry.
+func (tx *Tx) version(ctx context.Context) (int64, error) {
+	if drawn := tx.drawn; drawn > 0 {
+		tx.drawn = 0
+		return drawn, nil
+	}
+	return tx.NextVersion(ctx)
 }
 
 // Item runs a part of the change that may fail by itself: its error is
@@ -77,6 +88,7 @@ func (tx *Tx) Item(ctx context.Context, run func(tx *Tx) error) error {
 		return classify(err)
 	}
 	tx.touched = append(tx.touched, item.touched...)
+	tx.outbox.audit = append(tx.outbox.audit, item.outbox.audit...)
 	return nil
 }
 
@@ -85,8 +97,6 @@ func (tx *Tx) Item(ctx context.Context, run func(tx *Tx) error) error {
 func (tx *Tx) Touch(ref Ref) { tx.touched = append(tx.touched, ref) }
 
 // Audit notes what the actor did. Neither text may be secret.
-func (tx *Tx) Audit(ctx context.Context, action, noun, key string) error {
-	return tx.AddAudit(ctx, db.AddAuditParams{
-		OccurredAt: tx.Now, ClientID: tx.actor, Action: action, Noun: noun, Key: key,
-	})
+func (tx *Tx) Audit(action, noun, key string) {
+	tx.outbox.audit = append(tx.outbox.audit, db.Audit{Action: action, Noun: noun, Key: key})
 }

@@ -152,6 +152,44 @@ func (q *Queries) Connections(ctx context.Context, arg ConnectionsParams) ([]Con
 	return items, nil
 }
 
+const connectionsByKey = `-- name: ConnectionsByKey :many
+SELECT id, key, name, description, connection_type, access, disabled,
+       sealed_secrets, sealed_oauth, created_at, updated_at
+FROM connections WHERE key = ANY ($1::text[])
+`
+
+func (q *Queries) ConnectionsByKey(ctx context.Context, keys []string) ([]Connection, error) {
+	rows, err := q.db.Query(ctx, connectionsByKey, keys)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Connection{}
+	for rows.Next() {
+		var i Connection
+		if err := rows.Scan(
+			&i.ID,
+			&i.Key,
+			&i.Name,
+			&i.Description,
+			&i.ConnectionType,
+			&i.Access,
+			&i.Disabled,
+			&i.SealedSecrets,
+			&i.SealedOauth,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const countConnections = `-- name: CountConnections :one
 SELECT count(*) FROM connections
 WHERE ($1::text IS NULL

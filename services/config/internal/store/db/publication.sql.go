@@ -10,58 +10,6 @@ import (
 	"time"
 )
 
-const addAudit = `-- name: AddAudit :exec
-INSERT INTO audit (occurred_at, client_id, action, noun, key)
-VALUES ($1, $2, $3, $4, $5)
-`
-
-type AddAuditParams struct {
-	OccurredAt time.Time
-	ClientID   string
-	Action     string
-	Noun       string
-	Key        string
-}
-
-func (q *Queries) AddAudit(ctx context.Context, arg AddAuditParams) error {
-	_, err := q.db.Exec(ctx, addAudit,
-		arg.OccurredAt,
-		arg.ClientID,
-		arg.Action,
-		arg.Noun,
-		arg.Key,
-	)
-	return err
-}
-
-const addFact = `-- name: AddFact :exec
-INSERT INTO facts (id, type, noun, key, version, deleted, occurred_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-`
-
-type AddFactParams struct {
-	ID         string
-	Type       string
-	Noun       string
-	Key        string
-	Version    int64
-	Deleted    bool
-	OccurredAt time.Time
-}
-
-func (q *Queries) AddFact(ctx context.Context, arg AddFactParams) error {
-	_, err := q.db.Exec(ctx, addFact,
-		arg.ID,
-		arg.Type,
-		arg.Noun,
-		arg.Key,
-		arg.Version,
-		arg.Deleted,
-		arg.OccurredAt,
-	)
-	return err
-}
-
 const auditPage = `-- name: AuditPage :many
 SELECT seq, occurred_at, client_id, action, noun, key FROM audit
 ORDER BY seq DESC LIMIT $2 OFFSET $1
@@ -166,36 +114,6 @@ func (q *Queries) Entries(ctx context.Context) ([]Entry, error) {
 	return items, nil
 }
 
-const entriesByKey = `-- name: EntriesByKey :many
-SELECT key, version, deleted, body, published_version FROM entries WHERE key = ANY ($1::text[])
-`
-
-func (q *Queries) EntriesByKey(ctx context.Context, keys []string) ([]Entry, error) {
-	rows, err := q.db.Query(ctx, entriesByKey, keys)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []Entry{}
-	for rows.Next() {
-		var i Entry
-		if err := rows.Scan(
-			&i.Key,
-			&i.Version,
-			&i.Deleted,
-			&i.Body,
-			&i.PublishedVersion,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const entry = `-- name: Entry :one
 SELECT key, version, deleted, body, published_version FROM entries WHERE key = $1
 `
@@ -224,21 +142,28 @@ func (q *Queries) HighestVersion(ctx context.Context) (int64, error) {
 	return column_1, err
 }
 
-const lockWrites = `-- name: LockWrites :exec
-SELECT pg_advisory_xact_lock(8101)
+const lockWrites = `-- name: LockWrites :one
+WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(8101))
+SELECT nextval('catalog_version')::bigint FROM held
 `
 
-func (q *Queries) LockWrites(ctx context.Context) error {
-	_, err := q.db.Exec(ctx, lockWrites)
-	return err
+// The version is drawn under the lock, so that versions are in the order of the
+// commits.
+func (q *Queries) LockWrites(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, lockWrites)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const markPublished = `-- name: MarkPublished :exec
-UPDATE entries SET published_version = $1 WHERE key = $2 AND published_version < $1
+UPDATE entries AS e SET published_version = p.version
+FROM (SELECT unnest($1::text[]) AS key, unnest($2::bigint[]) AS version) AS p
+WHERE e.key = p.key AND e.published_version < p.version
 `
 
-func (q *Queries) MarkPublished(ctx context.Context, version int64, key string) error {
-	_, err := q.db.Exec(ctx, markPublished, version, key)
+func (q *Queries) MarkPublished(ctx context.Context, keys []string, versions []int64) error {
+	_, err := q.db.Exec(ctx, markPublished, keys, versions)
 	return err
 }
 
@@ -317,29 +242,6 @@ func (q *Queries) PendingEntries(ctx context.Context) ([]Entry, error) {
 	return items, nil
 }
 
-const putEntry = `-- name: PutEntry :exec
-INSERT INTO entries (key, version, deleted, body) VALUES ($1, $2, $3, $4)
-ON CONFLICT (key) DO UPDATE
-SET version = excluded.version, deleted = excluded.deleted, body = excluded.body
-`
-
-type PutEntryParams struct {
-	Key     string
-	Version int64
-	Deleted bool
-	Body    []byte
-}
-
-func (q *Queries) PutEntry(ctx context.Context, arg PutEntryParams) error {
-	_, err := q.db.Exec(ctx, putEntry,
-		arg.Key,
-		arg.Version,
-		arg.Deleted,
-		arg.Body,
-	)
-	return err
-}
-
 const raiseVersion = `-- name: RaiseVersion :exec
 SELECT setval('catalog_version', greatest($1::bigint, nextval('catalog_version')))
 `
@@ -370,4 +272,60 @@ func (q *Queries) TryLockFacts(ctx context.Context) (bool, error) {
 	var pg_try_advisory_xact_lock bool
 	err := row.Scan(&pg_try_advisory_xact_lock)
 	return pg_try_advisory_xact_lock, err
+}
+
+const writeOutbox = `-- name: WriteOutbox :exec
+WITH published AS (
+    INSERT INTO entries (key, version, deleted, body)
+    SELECT unnest($6::text[]), unnest($7::bigint[]), unnest($8::boolean[]),
+           unnest($9::text[])::json
+    ON CONFLICT (key) DO UPDATE
+    SET version = excluded.version, deleted = excluded.deleted, body = excluded.body
+), told AS (
+    INSERT INTO facts (id, type, noun, key, version, deleted, occurred_at)
+    SELECT unnest($10::text[]), unnest($11::text[]), unnest($12::text[]),
+           unnest($13::text[]), unnest($14::bigint[]), unnest($15::boolean[]), $1
+)
+INSERT INTO audit (occurred_at, client_id, action, noun, key)
+SELECT $1, $2, unnest($3::text[]), unnest($4::text[]), unnest($5::text[])
+`
+
+type WriteOutboxParams struct {
+	Now           time.Time
+	ClientID      string
+	AuditActions  []string
+	AuditNouns    []string
+	AuditKeys     []string
+	EntryKeys     []string
+	EntryVersions []int64
+	EntryDeleted  []bool
+	EntryBodies   []string
+	FactIds       []string
+	FactTypes     []string
+	FactNouns     []string
+	FactKeys      []string
+	FactVersions  []int64
+	FactDeleted   []bool
+}
+
+// Everything that a change leaves behind beside its rows, in one statement.
+func (q *Queries) WriteOutbox(ctx context.Context, arg WriteOutboxParams) error {
+	_, err := q.db.Exec(ctx, writeOutbox,
+		arg.Now,
+		arg.ClientID,
+		arg.AuditActions,
+		arg.AuditNouns,
+		arg.AuditKeys,
+		arg.EntryKeys,
+		arg.EntryVersions,
+		arg.EntryDeleted,
+		arg.EntryBodies,
+		arg.FactIds,
+		arg.FactTypes,
+		arg.FactNouns,
+		arg.FactKeys,
+		arg.FactVersions,
+		arg.FactDeleted,
+	)
+	return err
 }

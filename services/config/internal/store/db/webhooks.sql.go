@@ -57,15 +57,6 @@ func (q *Queries) DeletePreApprovalWebhook(ctx context.Context, id string) error
 	return err
 }
 
-const deleteWebhook = `-- name: DeleteWebhook :exec
-DELETE FROM webhooks WHERE id = $1
-`
-
-func (q *Queries) DeleteWebhook(ctx context.Context, id string) error {
-	_, err := q.db.Exec(ctx, deleteWebhook, id)
-	return err
-}
-
 const insertPreApprovalWebhook = `-- name: InsertPreApprovalWebhook :exec
 INSERT INTO pre_approval_webhooks (id, connection_id, key, name, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $5)
@@ -90,36 +81,77 @@ func (q *Queries) InsertPreApprovalWebhook(ctx context.Context, arg InsertPreApp
 	return err
 }
 
-const insertWebhook = `-- name: InsertWebhook :exec
-INSERT INTO webhooks (id, kind, policy_id, connection_id, key, name, direction, position, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+const policyWithLists = `-- name: PolicyWithLists :one
+SELECT p.id, p.seq, p.key, p.name, p.drp_action, p.execution_timeframe, p.client_id, p.created_at, p.updated_at,
+    coalesce((
+        SELECT json_agg(json_build_object(
+            'id', r.id, 'name', r.name, 'key', r.key, 'action_type', r.action_type,
+            'masking_strategy', r.masking_strategy, 'storage_destination_id', r.storage_destination_key) ORDER BY r.seq)
+        FROM rules AS r WHERE r.policy_id = p.id), '[]')::json AS rules,
+    coalesce((
+        SELECT json_agg(json_build_object(
+            'kind', w.kind, 'id', w.id, 'key', w.key, 'name', w.name, 'direction', w.direction,
+            'connection_id', w.connection_id, 'connection_key', c.key) ORDER BY w.kind, w.position)
+        FROM webhooks AS w JOIN connections AS c ON c.id = w.connection_id
+        WHERE w.policy_id = p.id), '[]')::json AS lists,
+    coalesce((
+        SELECT json_agg(json_build_object('id', o.id, 'key', o.key, 'name', o.name))
+        FROM (
+            SELECT k.id, k.key, k.name, k.policy_id FROM webhooks AS k WHERE k.kind = $1 AND k.key = ANY ($2::text[])
+            UNION
+            SELECT n.id, n.key, n.name, n.policy_id FROM webhooks AS n WHERE n.kind = $1 AND n.name = ANY ($3::text[])
+        ) AS o
+        WHERE o.policy_id <> p.id), '[]')::json AS others
+FROM policies AS p WHERE p.key = $4
 `
 
-type InsertWebhookParams struct {
-	ID           string
-	Kind         string
-	PolicyID     string
-	ConnectionID string
-	Key          string
-	Name         string
-	Direction    string
-	Position     int32
-	Now          time.Time
+type PolicyWithListsParams struct {
+	Kind      string
+	Keys      []string
+	Names     []string
+	PolicyKey string
 }
 
-func (q *Queries) InsertWebhook(ctx context.Context, arg InsertWebhookParams) error {
-	_, err := q.db.Exec(ctx, insertWebhook,
-		arg.ID,
+type PolicyWithListsRow struct {
+	ID                 string
+	Seq                int64
+	Key                string
+	Name               string
+	DrpAction          *string
+	ExecutionTimeframe *int32
+	ClientID           *string
+	CreatedAt          time.Time
+	UpdatedAt          time.Time
+	Rules              []byte
+	Lists              []byte
+	Others             []byte
+}
+
+// Everything that a policy's entry is made of, and those webhooks of other
+// policies that have one of the given keys or names.
+func (q *Queries) PolicyWithLists(ctx context.Context, arg PolicyWithListsParams) (PolicyWithListsRow, error) {
+	row := q.db.QueryRow(ctx, policyWithLists,
 		arg.Kind,
-		arg.PolicyID,
-		arg.ConnectionID,
-		arg.Key,
-		arg.Name,
-		arg.Direction,
-		arg.Position,
-		arg.Now,
+		arg.Keys,
+		arg.Names,
+		arg.PolicyKey,
 	)
-	return err
+	var i PolicyWithListsRow
+	err := row.Scan(
+		&i.ID,
+		&i.Seq,
+		&i.Key,
+		&i.Name,
+		&i.DrpAction,
+		&i.ExecutionTimeframe,
+		&i.ClientID,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.Rules,
+		&i.Lists,
+		&i.Others,
+	)
+	return i, err
 }
 
 const preApprovalNameTaken = `-- name: PreApprovalNameTaken :one
@@ -219,12 +251,50 @@ func (q *Queries) PreApprovalWebhooksPage(ctx context.Context, skip int32, pageS
 	return items, nil
 }
 
-const setWebhookPosition = `-- name: SetWebhookPosition :exec
-UPDATE webhooks SET position = $1 WHERE id = $2
+const replaceWebhooks = `-- name: ReplaceWebhooks :exec
+WITH wanted AS (
+    SELECT unnest($4::text[]) AS id, unnest($5::text[]) AS connection_id, unnest($6::text[]) AS key,
+           unnest($7::text[]) AS name, unnest($8::text[]) AS direction,
+           unnest($9::integer[]) AS position
+), gone AS (
+    DELETE FROM webhooks AS w
+    WHERE w.policy_id = $2 AND w.kind = $1 AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.id = w.id)
+)
+INSERT INTO webhooks (id, kind, policy_id, connection_id, key, name, direction, position, created_at, updated_at)
+SELECT n.id, $1, $2, n.connection_id, n.key, n.name, n.direction, n.position, $3, $3 FROM wanted AS n
+ON CONFLICT (id) DO UPDATE
+SET connection_id = excluded.connection_id, name = excluded.name, direction = excluded.direction,
+    position = excluded.position, updated_at = excluded.updated_at
+WHERE (webhooks.connection_id, webhooks.name, webhooks.direction, webhooks.position)
+    IS DISTINCT FROM (excluded.connection_id, excluded.name, excluded.direction, excluded.position)
 `
 
-func (q *Queries) SetWebhookPosition(ctx context.Context, position int32, iD string) error {
-	_, err := q.db.Exec(ctx, setWebhookPosition, position, iD)
+type ReplaceWebhooksParams struct {
+	Kind          string
+	PolicyID      string
+	Now           time.Time
+	Ids           []string
+	ConnectionIds []string
+	Keys          []string
+	Names         []string
+	Directions    []string
+	Positions     []int32
+}
+
+// The list of a policy becomes the given one. Rows that do not change are not
+// written.
+func (q *Queries) ReplaceWebhooks(ctx context.Context, arg ReplaceWebhooksParams) error {
+	_, err := q.db.Exec(ctx, replaceWebhooks,
+		arg.Kind,
+		arg.PolicyID,
+		arg.Now,
+		arg.Ids,
+		arg.ConnectionIds,
+		arg.Keys,
+		arg.Names,
+		arg.Directions,
+		arg.Positions,
+	)
 	return err
 }
 
@@ -247,80 +317,6 @@ func (q *Queries) UpdatePreApprovalWebhook(ctx context.Context, arg UpdatePreApp
 		arg.ID,
 	)
 	return err
-}
-
-const updateWebhook = `-- name: UpdateWebhook :exec
-UPDATE webhooks
-SET connection_id = $1, name = $2, direction = $3, position = $4, updated_at = $5
-WHERE id = $6
-`
-
-type UpdateWebhookParams struct {
-	ConnectionID string
-	Name         string
-	Direction    string
-	Position     int32
-	Now          time.Time
-	ID           string
-}
-
-func (q *Queries) UpdateWebhook(ctx context.Context, arg UpdateWebhookParams) error {
-	_, err := q.db.Exec(ctx, updateWebhook,
-		arg.ConnectionID,
-		arg.Name,
-		arg.Direction,
-		arg.Position,
-		arg.Now,
-		arg.ID,
-	)
-	return err
-}
-
-const webhookNameTaken = `-- name: WebhookNameTaken :one
-SELECT EXISTS (SELECT 1 FROM webhooks WHERE kind = $1 AND name = $2 AND id <> $3)
-`
-
-func (q *Queries) WebhookNameTaken(ctx context.Context, kind string, name string, exceptID string) (bool, error) {
-	row := q.db.QueryRow(ctx, webhookNameTaken, kind, name, exceptID)
-	var exists bool
-	err := row.Scan(&exists)
-	return exists, err
-}
-
-const webhookOwners = `-- name: WebhookOwners :many
-SELECT id, policy_id, key, name FROM webhooks WHERE kind = $1 ORDER BY key
-`
-
-type WebhookOwnersRow struct {
-	ID       string
-	PolicyID string
-	Key      string
-	Name     string
-}
-
-func (q *Queries) WebhookOwners(ctx context.Context, kind string) ([]WebhookOwnersRow, error) {
-	rows, err := q.db.Query(ctx, webhookOwners, kind)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []WebhookOwnersRow{}
-	for rows.Next() {
-		var i WebhookOwnersRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.PolicyID,
-			&i.Key,
-			&i.Name,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const webhooksOfPolicy = `-- name: WebhooksOfPolicy :many

@@ -61,3 +61,8 @@ SELECT key FROM webhooks WHERE connection_id = $1 ORDER BY key;
 
 -- name: CountPreApprovalWebhooksOfConnection :one
 SELECT count(*) FROM pre_approval_webhooks WHERE connection_id = $1;
+
+-- name: ConnectionsByKey :many
+SELECT id, key, name, description, connection_type, access, disabled,
+       sealed_secrets, sealed_oauth, created_at, updated_at
+FROM connections WHERE key = ANY (@keys::text[]);
