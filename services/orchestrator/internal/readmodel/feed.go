@@ -220,13 +220,17 @@ func (f *Feed) project(ctx context.Context, messages []jetstream.Msg) error {
 	return nil
 }
 
-// write tries until the database is there.
+// write tries until the database is there. It says so once for each batch,
+// since nothing is shown, and no wait ends, until it is.
 func (f *Feed) write(ctx context.Context, messages []jetstream.Msg) error {
 	batch := f.batch(messages)
 	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
 		err := f.try(ctx, batch)
 		if err == nil || !errors.Is(err, ErrUnavailable) {
 			return err
+		}
+		if pause == retryFirst && ctx.Err() == nil {
+			f.logger.Warn("the database takes no batch, trying on", "messages", len(messages), "error", err)
 		}
 		timer := time.NewTimer(pause)
 		select {
