@@ -31,7 +31,7 @@ deps: ## Install what Go does not bring: Postgres, a C compiler for the race det
 .PHONY: build
 build: ## Build the five binaries into bin/
 	@mkdir -p bin
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(BINARIES)
+	go build -ldflags '$(LDFLAGS)' -o bin/ $(BINARIES)
 
 .PHONY: run
 run: deps build ## Run everything in one process (parley serve)
