@@ -93,6 +93,14 @@ func (d *draft) allEligible() bool {
 	return true
 }
 
+// approvedByRepliers says whether it was the pre-approval webhooks that approved
+// the request: they do so with the last reply, before a person can.
+func (d *draft) approvedByRepliers() bool {
+	return len(d.rec.Repliers) > 0 && !slices.ContainsFunc(d.rec.Repliers, func(r record.Replier) bool {
+		return r.Reply != replyEligible && !r.Gone
+	})
+}
+
 // waitForPerson puts the request back to pending; replies that still come are
 // taken.
 func (d *draft) waitForPerson(reason, message string) {

@@ -348,6 +348,22 @@ func TestPreApproval(t *testing.T) {
 		l.callback(events.CallbackEligible, l.rec.Repliers[1].CallID, "")
 		l.want(record.InProcessing, "request.approved request.started webhook.requested", "one")
 	})
+	t.Run("resubmitted", func(t *testing.T) {
+		t.Parallel()
+		l := ask(t)
+		for _, r := range l.rec.Repliers {
+			l.callback(events.CallbackEligible, r.CallID, "")
+		}
+		l.want(record.InProcessing, "request.approved request.started webhook.requested", "one")
+		for range 2 { // nobody but them has approved it, so they are asked again
+			l.command(work.Resubmit)
+			l.want(record.AwaitingPreApproval,
+				"request.resubmitted request.awaiting_pre_approval webhook.requested webhook.requested", "asked", "other")
+		}
+		l.command(work.Approve)
+		l.command(work.Resubmit)
+		l.want(record.InProcessing, "request.resubmitted request.started webhook.requested", "one")
+	})
 	t.Run("one not", func(t *testing.T) {
 		t.Parallel()
 		l := ask(t)

@@ -182,7 +182,8 @@ func (d *draft) again(reason string) {
 }
 
 // resubmit begins the next run with what was submitted. What a person has not
-// approved is not approved by it (beyond §4).
+// approved is not approved by it (beyond §4), and the pre-approval webhooks are
+// asked again (contract §6.7).
 func (d *draft) resubmit() Outcome {
 	switch {
 	case d.rec.Status.Final():
@@ -190,17 +191,18 @@ func (d *draft) resubmit() Outcome {
 	case d.in.Context.IdentityGone:
 		return d.refuse(work.RejectedIdentity)
 	}
-	call := d.endWait()
+	call, byPerson := d.endWait(), d.rec.ReviewedAt != nil && !d.approvedByRepliers()
 	d.rec.Status = record.Pending
 	d.rec.Staged, d.rec.Repliers, d.rec.FinishedAt = nil, nil, nil
 	d.rec.Run = record.Run{Number: d.rec.Run.Number + 1}
 	d.fact(events.RequestResubmitted, func(r *record.Recipe) {
 		r.Reason, r.CallID = events.ReasonManual, call
 	})
-	if d.rec.ReviewedAt != nil {
+	if byPerson {
 		d.start()
 		return d.accept()
 	}
+	d.rec.ReviewedAt, d.rec.CustomFieldsApprovedAt = nil, nil
 	d.seekApproval()
 	return d.accept()
 }
