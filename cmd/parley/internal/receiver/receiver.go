@@ -1,6 +1,7 @@
 // Package receiver plays the systems that Parley calls: an HTTPS server on
-// loopback that records every call, answers by a script, and posts the reply
-// when it is told to. The demo and the end-to-end tests are played against it.
+// loopback, or one of plain HTTP, that records every call, answers by a script,
+// and posts the reply when it is told to. The demo and the end-to-end tests are
+// played against it, and webhook developers have it as parley listen.
 //
 // It behaves as receivers do that were written from the published documents:
 // the reply goes to Parley's origin with the reply-to path appended, with the
@@ -43,24 +44,33 @@ const (
 type Options struct {
 	// Dir is where the certificates are written.
 	Dir string
+	// Plain serves HTTP, without certificates.
+	Plain bool
 	// Addr is the address to listen on; empty is any free port of 127.0.0.1.
 	Addr string
 	// Origin is Parley's address (scheme and host), to which replies are sent.
 	Origin string
 	// Client sends the replies; nil is one with a timeout of 30 s.
 	Client *http.Client
+	// Otherwise answers calls to paths without a script; nil continues.
+	Otherwise func(Call) Answer
+	// Forget keeps no call: Next and Calls then know of none.
+	Forget bool
 }
 
 // Receiver is a running receiver.
 type Receiver struct {
-	dir    string
-	addr   net.Addr
-	origin string
-	client *http.Client
-	server *http.Server
-	closed chan struct{}
-	served chan struct{}
-	once   sync.Once
+	dir       string
+	addr      net.Addr
+	origin    string
+	scheme    string
+	client    *http.Client
+	otherwise func(Call) Answer
+	forget    bool
+	server    *http.Server
+	closed    chan struct{}
+	served    chan struct{}
+	once      sync.Once
 
 	mu      sync.Mutex
 	scripts map[string][]Answer
@@ -72,7 +82,7 @@ type Receiver struct {
 
 // Start makes the certificates and begins to listen.
 func Start(o Options) (*Receiver, error) {
-	certificate, err := writeCertificates(o.Dir, time.Now())
+	settings, err := tlsSettings(o)
 	if err != nil {
 		return nil, fmt.Errorf("receiver: certificates: %w", err)
 	}
@@ -87,7 +97,8 @@ func Start(o Options) (*Receiver, error) {
 		return nil, fmt.Errorf("receiver: %w", err)
 	}
 	r := &Receiver{
-		dir: o.Dir, addr: listener.Addr(), origin: o.Origin, client: o.Client,
+		dir: o.Dir, addr: listener.Addr(), origin: o.Origin, scheme: "https", client: o.Client,
+		otherwise: o.Otherwise, forget: o.Forget,
 		closed: make(chan struct{}), served: make(chan struct{}), arrived: make(chan struct{}),
 		scripts: map[string][]Answer{}, counts: map[string]int{}, untaken: map[string][]Call{},
 	}
@@ -96,24 +107,40 @@ func Start(o Options) (*Receiver, error) {
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
 		ErrorLog:          log.New(io.Discard, "", 0), // refused handshakes are part of some scripts
-		TLSConfig: &tls.Config{
-			MinVersion:   tls.VersionTLS12,
-			Certificates: []tls.Certificate{certificate},
-			ClientAuth:   tls.RequestClientCert,
-		},
+		TLSConfig:         settings,
+	}
+	serve := func() error { return r.server.ServeTLS(listener, "", "") }
+	if o.Plain {
+		r.scheme, serve = "http", func() error { return r.server.Serve(listener) }
 	}
 	go func() {
 		defer close(r.served)
-		_ = r.server.ServeTLS(listener, "", "") // ends with Close
+		_ = serve() // ends with Close
 	}()
 	return r, nil
+}
+
+// tlsSettings have a new certificate where one is wanted.
+func tlsSettings(o Options) (*tls.Config, error) {
+	if o.Plain {
+		return &tls.Config{MinVersion: tls.VersionTLS12}, nil
+	}
+	certificate, err := writeCertificates(o.Dir, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{certificate},
+		ClientAuth:   tls.RequestClientCert,
+	}, nil
 }
 
 // CAFile is the certificate of the authority, as PEM.
 func (r *Receiver) CAFile() string { return filepath.Join(r.dir, caFile) }
 
 // URL gives the address of a path, which begins with a slash.
-func (r *Receiver) URL(path string) string { return "https://" + r.addr.String() + path }
+func (r *Receiver) URL(path string) string { return r.scheme + "://" + r.addr.String() + path }
 
 // Script says how calls to a path are answered from now on: one answer a call,
 // the last one again for all that follow. A path without a script answers
@@ -202,11 +229,17 @@ func (r *Receiver) record(req *http.Request, body []byte) (Call, Answer) {
 	r.counts[call.Path]++
 	call.Number = r.counts[call.Path]
 	answer := Continue()
+	if r.otherwise != nil {
+		answer = Answer{Decide: r.otherwise}
+	}
 	if script := r.scripts[call.Path]; len(script) > 0 {
 		answer = script[0]
 		if len(script) > 1 {
 			r.scripts[call.Path] = script[1:]
 		}
+	}
+	if r.forget {
+		return call, answer
 	}
 	r.calls = append(r.calls, call)
 	r.untaken[call.Path] = append(r.untaken[call.Path], call)
