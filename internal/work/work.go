@@ -57,6 +57,10 @@ type Answer struct {
 	Status record.Status `json:"status,omitempty"`
 	// Request is the REST object of contract §6.1, without identities.
 	Request json.RawMessage `json:"request,omitempty"`
+	// Behind is the revision that the read model did not have yet when this was
+	// answered; 0 where it had what was changed. Who answers a person waits a
+	// little for it.
+	Behind uint64 `json:"behind,omitempty"`
 }
 
 // Codes of refusals.

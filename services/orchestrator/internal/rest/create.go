@@ -99,7 +99,7 @@ const (
 // submitted sends the command. What was not stored leaves nothing in the vault;
 // what may have been stored needs its identity.
 func (s *Server) submitted(ctx context.Context, c work.Command, r intake.Request) outcome {
-	answer, err := s.Commands.Send(ctx, c)
+	answer, err := s.send(ctx, c)
 	switch {
 	case errors.Is(err, door.ErrNoAnswer):
 		return s.unavailable(err, textNotConfirmed, named(c.RequestID))

@@ -100,7 +100,7 @@ func (s *Server) change(ctx context.Context, name, id string, wrongStatus func(s
 	if !events.ValidToken(id) {
 		return view.Request{}, unknown
 	}
-	answer, err := s.Commands.Send(ctx, s.command(ctx, name, id))
+	answer, err := s.send(ctx, s.command(ctx, name, id))
 	if err != nil {
 		return view.Request{}, s.notNow(err)
 	}

@@ -196,7 +196,7 @@ func (s *Server) apply(ctx context.Context, id, sealedReason string, a action) o
 	}
 	c := s.command(ctx, a.command, id)
 	c.SealedReason = sealedReason
-	answer, err := s.Commands.Send(ctx, c)
+	answer, err := s.send(ctx, c)
 	if err != nil {
 		return s.unavailable(err, a.broken, named(id))
 	}

@@ -68,6 +68,24 @@ func (s *Server) command(ctx context.Context, name, requestID string) work.Comma
 	}
 }
 
+// shownWithin is how long a caller is kept for the read model to show what was
+// changed. The transition loop waits much less, and for nobody in particular.
+const shownWithin = time.Second
+
+// send sends a command and waits for its answer, and for the read model where it
+// is behind.
+func (s *Server) send(ctx context.Context, c work.Command) (work.Answer, error) {
+	answer, err := s.Commands.Send(ctx, c)
+	if err == nil && answer.Behind > 0 {
+		ctx, cancel := context.WithTimeout(ctx, shownWithin)
+		defer cancel()
+		if err := s.ReadModel.Await(ctx, c.RequestID, answer.Behind); err != nil {
+			s.Logger.Debug("a change is answered before it is shown", "request_id", c.RequestID, "error", err)
+		}
+	}
+	return answer, err
+}
+
 // actor names who called, "" for nobody.
 func actor(ctx context.Context) string {
 	p := edge.PrincipalFrom(ctx)

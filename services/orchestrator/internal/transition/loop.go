@@ -274,6 +274,7 @@ func (l *Loop) answer(ctx context.Context, d Delivery, rec *record.Record, facts
 		if answer.Accepted {
 			if err := l.Apply(ctx, rec, facts); err != nil {
 				l.Metrics.lateApplies.Inc()
+				answer.Behind = rec.Revision
 			}
 		}
 		shown, err := l.Show(rec, l.Clock().UTC())
