@@ -38,10 +38,10 @@ type callsResult struct {
 // after, with as many in flight.
 func calls(ctx context.Context, s size) error {
 	st, err := stage.Build(ctx, s.Options)
-	defer st.Close()
 	if err != nil {
 		return err
 	}
+	defer st.Close()
 	ids := names("lane", s.lanes)
 	if err := st.Connect(ctx, stage.PathOK+"call", ids...); err != nil {
 		return err

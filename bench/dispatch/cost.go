@@ -14,10 +14,10 @@ import (
 // busy: the memory and the goroutines of a dispatcher, and the memory of NATS.
 func cost(ctx context.Context, s size) error {
 	st, err := stage.Build(ctx, s.Options)
-	defer st.Close()
 	if err != nil {
 		return err
 	}
+	defer st.Close()
 	const path = stage.PathOK + "cost"
 	if err := st.Connect(ctx, path, "con_warm"); err != nil {
 		return err

@@ -33,10 +33,10 @@ func crowd(ctx context.Context, s size) error {
 
 func busyRate(ctx context.Context, s size, connections int) (float64, error) {
 	st, err := stage.Build(ctx, s.Options)
-	defer st.Close()
 	if err != nil {
 		return 0, err
 	}
+	defer st.Close()
 	ids := names("crowd", connections)
 	const path = stage.PathOK + "crowd"
 	if err := st.Connect(ctx, path, ids...); err != nil {

@@ -13,10 +13,10 @@ import (
 // made again, under the same webhook-id.
 func failover(ctx context.Context, s size) error {
 	st, err := stage.Build(ctx, s.Options)
-	defer st.Close()
 	if err != nil {
 		return err
 	}
+	defer st.Close()
 	ids := names("shared", s.lanes)
 	if err := st.Connect(ctx, stage.PathOK+"shared", ids...); err != nil {
 		return err

@@ -44,10 +44,10 @@ func median(values []float64) float64 {
 // A dead lane has a tenth of their calls.
 func healthyRate(ctx context.Context, s size, dead int) (float64, error) {
 	st, err := stage.Build(ctx, s.Options)
-	defer st.Close()
 	if err != nil {
 		return 0, err
 	}
+	defer st.Close()
 	healthy := names("healthy", s.lanes)
 	const path, hang = stage.PathOK + "healthy", stage.PathHang + "dead"
 	if err := st.Connect(ctx, path, healthy...); err != nil {

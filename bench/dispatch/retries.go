@@ -14,10 +14,10 @@ import (
 // dispatcher while they wait, and counts that each is made once.
 func retries(ctx context.Context, s size) error {
 	st, err := stage.Build(ctx, s.Options)
-	defer st.Close()
 	if err != nil {
 		return err
 	}
+	defer st.Close()
 	ids := names("retry", s.lanes)
 	path := fmt.Sprintf("%s%d", stage.PathLater, int(s.delay.Seconds()))
 	if err := st.Connect(ctx, path, ids...); err != nil {

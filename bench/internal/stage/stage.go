@@ -57,10 +57,14 @@ type Stage struct {
 	orders   int
 }
 
-// Build builds a stage. Close it, also after an error.
+// Build builds a stage, to be closed.
 func Build(ctx context.Context, o Options) (*Stage, error) {
 	s := &Stage{options: o}
-	return s, errors.Join(s.start(ctx))
+	if err := s.start(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *Stage) start(ctx context.Context) (err error) {

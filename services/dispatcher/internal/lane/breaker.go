@@ -87,11 +87,14 @@ func (b *breaker) report(began circuit, h Health) {
 	} else {
 		began.RecordFailure()
 	}
-	switch after := began.State(); {
-	case after == before:
-	case after == circuitbreaker.OpenState:
+	after := began.State()
+	if after == before {
+		return
+	}
+	switch after {
+	case circuitbreaker.OpenState:
 		b.open()
-	case after == circuitbreaker.ClosedState:
+	case circuitbreaker.ClosedState:
 		b.close()
 	}
 }
