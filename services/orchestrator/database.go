@@ -83,7 +83,7 @@ func (v *service) comparison(b buckets, loop *transition.Loop) reconcile.Config 
 	records, facts := v.feeds(b)
 	return reconcile.Config{
 		Store: v.store, Requests: b.requests, Records: records, Events: facts, Restore: loop.Restore, Republish: loop.Republish,
-		Retention: v.settings.RequestRetention, MaxAge: v.settings.DeliveryMaxAge, Epoch: newEpoch(),
+		Life: loop.Life, MaxAge: v.settings.DeliveryMaxAge, Epoch: newEpoch(),
 		Clock: v.deps.Clock, Logger: v.deps.Logger,
 	}
 }

@@ -54,9 +54,9 @@ type Config struct {
 	// Republish publishes the outbox of a record that stands in the bucket
 	// under the given revision, and settles it.
 	Republish func(ctx context.Context, rec *record.Record, revision uint64) error
-	// Retention is the age at which the records of ended requests leave the
-	// bucket by themselves; 0 is never.
-	Retention time.Duration
+	// Life is how long a record stays in the bucket by itself after its last
+	// change; 0 is for ever.
+	Life func(rec *record.Record) time.Duration
 	// MaxAge is the deadline of calls, from their order.
 	MaxAge time.Duration
 	Epoch  string
@@ -202,8 +202,8 @@ func (r *run) compare(ctx context.Context, stored *record.Record) (newer *record
 
 // expired says whether the record left the bucket because it was to.
 func (r *run) expired(rec *record.Record) bool {
-	ended := rec.Status.Ended() || rec.DeletedAt != nil
-	return r.Retention > 0 && ended && rec.UpdatedAt.Add(r.Retention).Before(r.Clock())
+	life := r.Life(rec)
+	return life > 0 && rec.UpdatedAt.Add(life).Before(r.Clock())
 }
 
 func (r *run) remove(ctx context.Context, id string) error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/parley-dsr/parley/internal/embedded/testbed"
@@ -23,6 +24,7 @@ func TestMain(m *testing.M) { testbed.Main(m) }
 
 // places are the two that remember, with what was done to the bucket.
 type places struct {
+	js     jetstream.JetStream
 	config reconcile.Config
 	mu     sync.Mutex
 	// published are the revisions whose outbox was published, by request.
@@ -48,7 +50,13 @@ func setup(t *testing.T) *places {
 		Store: store, Requests: bucket, Restore: p.restore, Republish: p.republish,
 		Records: readmodel.NewRecordsFeed(store, js, bucket, logger, lag()),
 		Events:  readmodel.NewEventsFeed(store, js, logger, lag()),
-		MaxAge:  time.Hour, Epoch: "new", Clock: time.Now, Logger: logger,
+		Life: func(rec *record.Record) time.Duration {
+			if rec.Status == record.Failed {
+				return 2 * time.Hour // it may be tried again
+			}
+			return time.Hour
+		},
+		MaxAge: time.Hour, Epoch: "new", Clock: time.Now, Logger: logger,
 	}
 	return p
 }
@@ -169,5 +177,75 @@ func TestWhatWasPutBackIsPublishedAfterACrash(t *testing.T) {
 	must(t, err)
 	if report.Restored != 0 || p.published["pri_1"] != 5 || p.revisions(t, "pri_1") != [2]uint64{5, 5} {
 		t.Errorf("%+v, published %v, revisions %v", report, p.published, p.revisions(t, "pri_1"))
+	}
+}
+
+// A record that the bucket has lost before its time is put back; one whose time
+// is over leaves the database, too.
+func TestWhatIsMissingIsPutBackUntilItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	p := setup(t)
+	for id, status := range map[string]record.Status{"pri_failed": record.Failed, "pri_done": record.Complete} {
+		rec := at(id, 2)
+		rec.Status, rec.UpdatedAt = status, time.Now().Add(-90*time.Minute)
+		p.inDatabase(t, rec)
+	}
+	report, err := reconcile.Run(t.Context(), p.config)
+	must(t, err)
+	if report.Restored != 1 || p.revisions(t, "pri_failed") != [2]uint64{3, 3} {
+		t.Errorf("%+v", report)
+	}
+	if _, err := p.config.Store.Record(t.Context(), "pri_done"); !errors.Is(err, readmodel.ErrNotFound) {
+		t.Errorf("the one whose time is over: %v", err)
+	}
+}
+
+// One feed may have projected what the other has not come to: a database that
+// is put back at that moment has lost it all the same.
+func TestALostDatabaseIsNoticedByEitherFeed(t *testing.T) {
+	t.Parallel()
+	p := setup(t)
+	p.inBucket(t, at("pri_1", 3))
+	p.feedRecords(t, func() bool {
+		acknowledged, err := p.config.Records.Acknowledged(t.Context())
+		must(t, err)
+		return acknowledged > 0
+	})
+	report, err := reconcile.Run(t.Context(), p.config)
+	must(t, err)
+	if report.Replayed {
+		t.Error("the feeds began again although nothing was lost")
+	}
+	p.emptyDatabase(t)
+	report, err = reconcile.Run(t.Context(), p.config)
+	must(t, err)
+	if !report.Replayed {
+		t.Error("nobody noticed that the database was lost")
+	}
+	p.feedRecords(t, func() bool {
+		_, err := p.config.Store.Record(t.Context(), "pri_1")
+		return err == nil
+	})
+}
+
+// feedRecords runs the feed of the records until it has come far enough.
+func (p *places) feedRecords(t *testing.T, enough func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.config.Records.Run(ctx) }()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(20 * time.Second)
+	for !enough() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatal("the feed does not come far enough")
+		}
 	}
 }
