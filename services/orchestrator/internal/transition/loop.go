@@ -180,6 +180,9 @@ func (l *Loop) step(ctx context.Context, d Delivery) error {
 	case unsettled:
 		l.settle(rec, revision, l.ttl(rec))
 	}
+	if out.Next == nil && rec != nil && d.Input.Command != nil && d.Input.Command.Name == work.Timeout {
+		_ = l.Apply(ctx, rec, nil) // the read model takes for overdue what is not; it may have lost a row
+	}
 	l.answer(ctx, d, rec, facts, out.Answer)
 	return nil
 }
@@ -277,7 +280,7 @@ func (l *Loop) answer(ctx context.Context, d Delivery, rec *record.Record, facts
 				answer.Behind = rec.Revision
 			}
 		}
-		shown, err := l.Show(rec, l.Clock().UTC())
+		shown, err := l.Show(shownAs(rec, d.Input, answer), l.Clock().UTC())
 		if err != nil {
 			l.Logger.Error("the answer lacks the request", "request_id", rec.ID, "error", err)
 		}
@@ -291,4 +294,17 @@ func (l *Loop) answer(ctx context.Context, d Delivery, rec *record.Record, facts
 	if err := l.NATS.Publish(d.ReplyTo, data); err != nil {
 		l.Logger.Warn("the caller could not be answered", "request_id", d.RequestID, "error", err)
 	}
+}
+
+// shownAs is the record as an answer shows it. A resume that succeeds is
+// answered with in_processing (contract §6.8), however far the run came with it.
+func shownAs(rec *record.Record, in lifecycle.Input, answer work.Answer) *record.Record {
+	resume := in.Callback != nil && in.Callback.Type == events.CallbackResumed ||
+		in.Command != nil && in.Command.Name == work.Resume
+	if !resume || !answer.Accepted || rec.Status != record.Complete {
+		return rec
+	}
+	shown := *rec
+	shown.Status = record.InProcessing
+	return &shown
 }

@@ -129,8 +129,14 @@ func TestAHaltIsResumedOnceAndEarlyOnesAreKept(t *testing.T) {
 				halt()
 				b.facts.await(events.RequestPaused, "pri_1")
 			}
-			if answer := b.resume("pri_1", callID); !answer.Accepted {
+			answer := b.resume("pri_1", callID)
+			if !answer.Accepted {
 				t.Fatalf("resume: %+v", answer)
+			}
+			var shown struct{ Status record.Status }
+			must(t, json.Unmarshal(answer.Request, &shown))
+			if shown.Status != record.InProcessing { // contract §6.8, though nothing is left to do
+				t.Errorf("a resumed request is shown as %s", shown.Status)
 			}
 			if early {
 				halt()
@@ -179,6 +185,33 @@ func TestTheReadModelIsToldBeforeTheCaller(t *testing.T) {
 		t.Errorf("without a read model: %+v", answer)
 	}
 	if told.Load() == 0 {
+		t.Error("the read model was not told")
+	}
+}
+
+// A database that has lost its last rows takes for overdue what went on long
+// ago. It is told how things are, or it would never stop.
+func TestATimeoutForWhatIsNotAwaitedCorrectsTheReadModel(t *testing.T) {
+	t.Parallel()
+	told := make(chan record.Status, 1)
+	b := setup(t, func(c *transition.Config) {
+		c.Apply = func(_ context.Context, rec *record.Record, facts []events.Event) error {
+			if len(facts) == 0 {
+				told <- rec.Status
+			}
+			return nil
+		}
+	})
+	b.policy(nil, nil)
+	b.run()
+	b.submit("pri_1")
+	b.send(work.Command{ID: rand.Text(), Name: work.Timeout, RequestID: "pri_1", CallID: "pri_1_1_pre_pol_1_1"})
+	select {
+	case status := <-told:
+		if status != record.Complete {
+			t.Errorf("told that it is %s", status)
+		}
+	case <-time.After(10 * time.Second):
 		t.Error("the read model was not told")
 	}
 }
