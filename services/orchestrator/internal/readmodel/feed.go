@@ -14,9 +14,12 @@ import (
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
-// FeedEvents is the name under which the feed of the facts notes how far it
-// has come.
-const FeedEvents = "events"
+// FeedRecords and FeedEvents are the names under which the feeds note how far
+// they have come.
+const (
+	FeedRecords = "records"
+	FeedEvents  = "events"
+)
 
 const (
 	batchAtMost = 256
@@ -266,6 +269,7 @@ func (f *Feed) batch(messages []jetstream.Msg) Batch {
 }
 
 func addRecord(b *Batch, msg jetstream.Msg) error {
+	b.saw(FeedRecords, msg)
 	if topology.IsMarker(msg.Headers()) {
 		b.Removed = append(b.Removed, topology.KeyOfSubject(msg.Subject()))
 		return nil
@@ -278,10 +282,15 @@ func addEvent(b *Batch, msg jetstream.Msg) error {
 	if err != nil {
 		return fmt.Errorf("readmodel: decode event: %w", err)
 	}
-	if meta, err := msg.Metadata(); err == nil && meta.Sequence.Stream > b.Position {
-		b.Feed, b.Position, b.SeenAt = FeedEvents, meta.Sequence.Stream, meta.Timestamp
-	}
+	b.saw(FeedEvents, msg)
 	return b.AddFact(e)
+}
+
+// saw notes how far a feed comes with the batch.
+func (b *Batch) saw(feed string, msg jetstream.Msg) {
+	if meta, err := msg.Metadata(); err == nil && meta.Sequence.Stream > b.Position {
+		b.Feed, b.Position, b.SeenAt = feed, meta.Sequence.Stream, meta.Timestamp
+	}
 }
 
 // watchLag shows how many messages wait to be projected.

@@ -105,24 +105,26 @@ type run struct {
 	report Report
 }
 
-// feeds looks whether Postgres still has what its feeds have acknowledged.
+// feeds looks whether Postgres still has what its feeds have acknowledged. One
+// may have been behind the other, so each is asked; where one has lost
+// something, both begin again.
 func (r *run) feeds(ctx context.Context) error {
-	position, seenAt, err := r.Store.FeedSeen(ctx, readmodel.FeedEvents)
+	lostFacts, err := r.lost(ctx, readmodel.FeedEvents, r.Events)
+	if err != nil {
+		return err
+	}
+	lostRecords, err := r.lost(ctx, readmodel.FeedRecords, r.Records)
+	if err != nil || !lostFacts && !lostRecords {
+		return err
+	}
+	_, begin, err := r.Store.FeedSeen(ctx, readmodel.FeedEvents)
 	if err != nil {
 		return fmt.Errorf("reconcile: %w", err)
 	}
-	acknowledged, err := r.Events.Acknowledged(ctx)
-	if err != nil {
-		return fmt.Errorf("reconcile: %w", err)
+	if !begin.IsZero() {
+		begin = begin.Add(-margin)
 	}
-	if acknowledged <= position {
-		return nil
-	}
-	r.Logger.Warn("the database has lost facts that it had; its feeds begin again", "from", seenAt)
-	begin := time.Time{}
-	if !seenAt.IsZero() {
-		begin = seenAt.Add(-margin)
-	}
+	r.Logger.Warn("the database has lost what it had; its feeds begin again", "facts_from", begin)
 	if err := r.Events.Restart(ctx, begin); err != nil {
 		return fmt.Errorf("reconcile: %w", err)
 	}
@@ -131,6 +133,19 @@ func (r *run) feeds(ctx context.Context) error {
 	}
 	r.report.Replayed = true
 	return nil
+}
+
+// lost says whether a feed has acknowledged more than Postgres has of it.
+func (r *run) lost(ctx context.Context, name string, feed *readmodel.Feed) (bool, error) {
+	position, _, err := r.Store.FeedSeen(ctx, name)
+	if err != nil {
+		return false, fmt.Errorf("reconcile: %w", err)
+	}
+	acknowledged, err := feed.Acknowledged(ctx)
+	if err != nil {
+		return false, fmt.Errorf("reconcile: %w", err)
+	}
+	return acknowledged > position, nil
 }
 
 // page compares some requests, many at the same time, and projects what is

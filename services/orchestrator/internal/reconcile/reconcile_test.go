@@ -39,26 +39,33 @@ func setup(t *testing.T) *places {
 	must(t, topology.EnsureOrchestrator(t.Context(), js, topology.Options{}))
 	bucket, err := topology.AwaitBucket(t.Context(), js, topology.BucketRequests, nil)
 	must(t, err)
-	store, err := readmodel.Open(t.Context(), testbed.Postgres(t), func(string) *string { return nil })
-	must(t, err)
-	t.Cleanup(store.Close)
-	must(t, store.Migrate(t.Context()))
-	p := &places{published: map[string]uint64{}}
-	logger := slog.New(slog.DiscardHandler)
-	lag := func() prometheus.Gauge { return prometheus.NewGauge(prometheus.GaugeOpts{Name: "lag"}) }
+	p := &places{js: js, published: map[string]uint64{}}
 	p.config = reconcile.Config{
-		Store: store, Requests: bucket, Restore: p.restore, Republish: p.republish,
-		Records: readmodel.NewRecordsFeed(store, js, bucket, logger, lag()),
-		Events:  readmodel.NewEventsFeed(store, js, logger, lag()),
+		Requests: bucket, Restore: p.restore, Republish: p.republish,
 		Life: func(rec *record.Record) time.Duration {
 			if rec.Status == record.Failed {
 				return 2 * time.Hour // it may be tried again
 			}
 			return time.Hour
 		},
-		MaxAge: time.Hour, Epoch: "new", Clock: time.Now, Logger: logger,
+		MaxAge: time.Hour, Epoch: "new", Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
 	}
+	p.emptyDatabase(t)
 	return p
+}
+
+// emptyDatabase puts another database, with nothing in it, in the place of the
+// one that there is.
+func (p *places) emptyDatabase(t *testing.T) {
+	t.Helper()
+	store, err := readmodel.Open(t.Context(), testbed.Postgres(t), func(string) *string { return nil })
+	must(t, err)
+	t.Cleanup(store.Close)
+	must(t, store.Migrate(t.Context()))
+	lag := func() prometheus.Gauge { return prometheus.NewGauge(prometheus.GaugeOpts{Name: "lag"}) }
+	p.config.Store = store
+	p.config.Records = readmodel.NewRecordsFeed(store, p.js, p.config.Requests, p.config.Logger, lag())
+	p.config.Events = readmodel.NewEventsFeed(store, p.js, p.config.Logger, lag())
 }
 
 func must(t *testing.T, err error) {
