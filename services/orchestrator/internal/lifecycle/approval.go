@@ -44,14 +44,15 @@ func (d *draft) askRepliers(hooks []record.Webhook) {
 	d.wait(record.WaitPreApproval, all.String(), until)
 }
 
-// replied takes the reply of a pre-approval webhook (contract §6.9).
+// replied takes the reply of a pre-approval webhook (contract §6.9). One that was
+// deleted has no say any more (contract §11).
 func (d *draft) replied(callID, reply string) Outcome {
 	if d.rec.Status != record.Pending && d.rec.Status != record.AwaitingPreApproval {
 		return d.refuse(work.RejectedStatus)
 	}
 	i := slices.IndexFunc(d.rec.Repliers, func(r record.Replier) bool { return r.CallID == callID })
 	switch {
-	case i < 0:
+	case i < 0, !d.exists(d.rec.Repliers[i].Webhook.ID):
 		return d.ignore()
 	case d.rec.Repliers[i].Reply != "":
 		return d.refuse(work.RejectedReplied)
@@ -78,11 +79,8 @@ func (d *draft) replied(callID, reply string) Outcome {
 // allEligible says whether every webhook that is still expected has replied.
 // One that was deleted before it replied no longer counts.
 func (d *draft) allEligible() bool {
-	exists := func(id string) bool {
-		return slices.ContainsFunc(d.in.Context.PreApproval, func(h record.Webhook) bool { return h.ID == id })
-	}
 	for i, r := range d.rec.Repliers {
-		if r.Reply == "" && !exists(r.Webhook.ID) {
+		if r.Reply == "" && !d.exists(r.Webhook.ID) {
 			d.rec.Repliers[i].Gone = true
 			continue
 		}
@@ -91,6 +89,11 @@ func (d *draft) allEligible() bool {
 		}
 	}
 	return true
+}
+
+// exists says whether there still is a pre-approval webhook.
+func (d *draft) exists(id string) bool {
+	return slices.ContainsFunc(d.in.Context.PreApproval, func(h record.Webhook) bool { return h.ID == id })
 }
 
 // approvedByRepliers says whether it was the pre-approval webhooks that approved

@@ -53,7 +53,7 @@ func NeedsContext(rec *record.Record, in Input) bool {
 			return rec != nil && !rec.Status.Final()
 		}
 	case in.Callback != nil:
-		return rec != nil && in.Callback.Type == events.CallbackEligible
+		return rec != nil && (in.Callback.Type == events.CallbackEligible || in.Callback.Type == events.CallbackNotEligible)
 	}
 	return false
 }

@@ -377,6 +377,9 @@ func TestPreApproval(t *testing.T) {
 		t.Parallel()
 		l := ask(t)
 		l.ctx.PreApproval = []record.Webhook{asked}
+		for _, reply := range []string{events.CallbackEligible, events.CallbackNotEligible} {
+			l.refused(l.callback(reply, l.rec.Repliers[1].CallID, ""), work.RejectedNotAwaited)
+		}
 		l.callback(events.CallbackEligible, l.rec.Repliers[0].CallID, "")
 		l.want(record.InProcessing, "request.approved request.started webhook.requested", "one")
 	})
