@@ -27,6 +27,8 @@ const (
 	compressFrom = 1000
 	// pathDocument is where the OpenAPI document is served.
 	pathDocument = "/openapi.json"
+	// pathReference is where config shows the documents of all services.
+	pathReference = "/docs"
 )
 
 // Config is what an edge needs.

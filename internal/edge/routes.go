@@ -14,10 +14,14 @@ const (
 
 // ServiceFor says which service owns a path, canonical or alias: the one table
 // for everything that puts the edges under one origin. Unknown paths of the API
-// go to config, which refuses them as any edge would; paths of the process
-// itself have no service and give "".
+// go to config, which refuses them as any edge would, and so does the reference
+// of all edges, which config shows; other paths of the process itself have no
+// service and give "".
 func ServiceFor(path string) string {
-	if Operational(path) {
+	switch {
+	case path == pathDocument, path == pathReference:
+		return ServiceConfig
+	case Operational(path):
 		return ""
 	}
 	rest, _ := cutPrefix(Canonical(http.MethodGet, path), base)

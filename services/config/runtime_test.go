@@ -58,3 +58,16 @@ func TestAudit(t *testing.T) {
 		t.Error(trail.body)
 	}
 }
+
+func TestReference(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, operation := range []string{"putPreWebhooks", "createRequests", "resumePrivacyRequest"} {
+		if document := b.get("/openapi.json").want(t, http.StatusOK); !strings.Contains(document.body, operation) {
+			t.Errorf("the document of all edges lacks %s", operation)
+		}
+	}
+	if page := b.get("/docs").want(t, http.StatusOK); !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") {
+		t.Error(page.header)
+	}
+}

@@ -26,6 +26,7 @@ import (
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/keyring"
 	"github.com/parley-dsr/parley/internal/process"
+	"github.com/parley-dsr/parley/internal/reference"
 	"github.com/parley-dsr/parley/internal/topology"
 	document "github.com/parley-dsr/parley/services/config/api"
 	"github.com/parley-dsr/parley/services/config/internal/api"
@@ -131,7 +132,8 @@ func (s *service) handler(health *process.Health) (http.Handler, error) {
 	routes := api.HandlerWithOptions(strict, api.ChiServerOptions{
 		BaseRouter: chi.NewRouter(), ErrorHandlerFunc: edge.RequestError,
 	})
-	return process.Handler(front.Handler(rest.WithBasic(within(handleWithin, routes))), health, s.deps.Registry), nil
+	api := reference.Handler(front.Handler(rest.WithBasic(within(handleWithin, routes))))
+	return process.Handler(api, health, s.deps.Registry), nil
 }
 
 // within bounds the time of a request.

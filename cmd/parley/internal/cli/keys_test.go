@@ -168,6 +168,11 @@ func TestKeysAreRotatedByCommands(t *testing.T) {
 		`[{"key":"c","name":"C","connection_type":"https","access":"read","secrets":{"url":"https://example.com","authorization":"a"}}]`)
 	parley.call(http.MethodPost, "/api/v1/privacy-request", "", "application/json",
 		`[{"policy_key":"default_access_policy","identity":{"email":"a@example.com"},"external_id":"x"}]`)
+	for path, part := range map[string]string{"/openapi.json": "resumePrivacyRequest", "/docs": "Parley API", "/docs/docs.js": "use strict"} {
+		if shown := parley.call(http.MethodGet, path, "", "", ""); !strings.Contains(shown, part) {
+			t.Errorf("%s: %.200s", path, shown)
+		}
+	}
 	before := parley.keys()
 	if len(before.Keys) != 1 || !before.Keys[0].Seals || before.Keys[0].CanGo {
 		t.Fatalf("%+v", before)
