@@ -9,6 +9,7 @@ SHELL := /bin/bash
 MODULES := $(shell sed -n 's|^[[:space:]]*\(\./[^[:space:]]*\).*|\1|p' go.work)
 PACKAGES := $(addsuffix /...,$(MODULES))
 E2E := ./cmd/parley/e2e/...
+FAULTS := TestKill|TestOutage|TestRace|TestExpiry|TestDisaster|TestReadYourWrites
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -X github.com/parley-dsr/parley/internal/process.version=$(VERSION)
@@ -59,6 +60,10 @@ bench-dispatch: ## Measure calls a second beside bare posts; FLAGS for others, g
 	go build -trimpath -o bin/bench-dispatch ./bench/dispatch
 	bin/bench-dispatch calls -out bench/out/dispatch.json $(FLAGS)
 
+.PHONY: test-faults
+test-faults: ## Kill, race, expire and restore under load, and end with nothing lost
+	go test -count=1 -tags faults ./cmd/parley/e2e -run '$(FAULTS)' -timeout 30m -parallel 3
+
 .PHONY: lint
 lint: $(GOLANGCI) ## Run the linters
 	$(GOLANGCI) run --allow-parallel-runners $(PACKAGES)
@@ -75,6 +80,7 @@ fmt-check: ## Fail if a Go file is not formatted
 .PHONY: vet
 vet: ## Run go vet
 	go vet $(PACKAGES)
+	go vet -tags faults $(E2E)
 
 .PHONY: modules
 modules: ## Build every module by itself, and check that its go.mod is tidy

@@ -33,12 +33,12 @@ type command struct {
 	name    string
 	fact    string
 	reasons []string
-	ask     func(s *scene, ctx context.Context, id string, racer int) (won bool, known bool, said string)
+	ask     func(ctx context.Context, s *scene, id string, racer int) (won bool, known bool, said string)
 }
 
 func commands() []command {
-	bulkAction := func(action string) func(*scene, context.Context, string, int) (bool, bool, string) {
-		return func(s *scene, ctx context.Context, id string, _ int) (bool, bool, string) {
+	bulkAction := func(action string) func(context.Context, *scene, string, int) (bool, bool, string) {
+		return func(ctx context.Context, s *scene, id string, _ int) (bool, bool, string) {
 			b, err := s.administrate(ctx, action, id)
 			if err != nil {
 				return false, false, err.Error()
@@ -48,8 +48,8 @@ func commands() []command {
 			return won, won || strings.Contains(said, "Cannot "), said
 		}
 	}
-	single := func(path string) func(*scene, context.Context, string, int) (bool, bool, string) {
-		return func(s *scene, ctx context.Context, id string, _ int) (bool, bool, string) {
+	single := func(path string) func(context.Context, *scene, string, int) (bool, bool, string) {
+		return func(ctx context.Context, s *scene, id string, _ int) (bool, bool, string) {
 			return judge(s.call(ctx, "orchestrator", http.MethodPost, "/"+id+path, s.token, nil))
 		}
 	}
@@ -66,7 +66,7 @@ func commands() []command {
 // resumeWithToken resumes with the token of the last call of the first webhook,
 // and derives an address that says who did it. A request that was never called
 // has no token.
-func resumeWithToken(s *scene, ctx context.Context, id string, racer int) (won, known bool, said string) {
+func resumeWithToken(ctx context.Context, s *scene, id string, racer int) (won, known bool, said string) {
 	token := ""
 	calls := s.callsTo(id)
 	for _, c := range calls {
@@ -114,7 +114,7 @@ func (s *scene) race(id string, commandOf func(racer int) command) *score {
 		c := commandOf(racer)
 		wg.Go(func() {
 			<-start
-			won, known, said := c.ask(s, s.t.Context(), id, racer)
+			won, known, said := c.ask(s.t.Context(), s, id, racer)
 			sc.mu.Lock()
 			defer sc.mu.Unlock()
 			switch {
@@ -424,7 +424,7 @@ func (s *scene) resumeAt(at time.Time, id string, caller int, sc *score) {
 		return
 	}
 	c := commands()[3+caller%2]
-	won, known, said := c.ask(s, s.t.Context(), id, caller)
+	won, known, said := c.ask(s.t.Context(), s, id, caller)
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	switch {
