@@ -221,6 +221,7 @@ func (l *Loop) commit(ctx context.Context, next *record.Record, revision uint64)
 	if err != nil {
 		return nil, fmt.Errorf("transition: commit: %w", err)
 	}
+	l.releaseAt(next)
 	facts, err := l.publish(ctx, next)
 	if err != nil {
 		return nil, err
