@@ -278,11 +278,11 @@ func addRecord(b *Batch, msg jetstream.Msg) error {
 }
 
 func addEvent(b *Batch, msg jetstream.Msg) error {
+	b.saw(FeedEvents, msg) // also of what cannot be read: it is acknowledged
 	e, err := events.Decode(msg.Headers(), msg.Data())
 	if err != nil {
 		return fmt.Errorf("readmodel: decode event: %w", err)
 	}
-	b.saw(FeedEvents, msg)
 	return b.AddFact(e)
 }
 
