@@ -150,14 +150,7 @@ func freeAddr(t *testing.T) string {
 
 func TestKeysAreRotatedByCommands(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "parley-keys-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // Postgres runs as another user
-		t.Fatal(err)
-	}
+	dir := t.TempDir()
 	environ := map[string]string{
 		"PARLEY_DATA_DIR": filepath.Join(dir, "data"), "PARLEY_NATS_ADDR": freeAddr(t), "PARLEY_NATS_SYNC": "1m",
 		"PARLEY_ACCESS_TOKEN_TTL": "5s", "PARLEY_REQUIRE_MANUAL_APPROVAL": "true",

@@ -156,7 +156,7 @@ func (w wholeLane) with(replica string, l work.Lane) wholeLane {
 	w.ConnectionKey = cmp.Or(w.ConnectionKey, l.ConnectionKey)
 	w.Pending = max(w.Pending, l.Pending)
 	w.InFlight += l.InFlight
-	w.Oldest, w.TryAt = earlier(w.Oldest, l.Oldest), earlier(w.TryAt, l.TryAt)
+	w.Oldest, w.TryAt = earlier(w.Oldest, l.Oldest), earlier(w.TryAt, w.TryAt)
 	if w.Breakers == nil {
 		w.Breakers = map[string]string{}
 	}
@@ -192,8 +192,8 @@ func (o overview) print(out io.Writer, now time.Time) error {
 }
 
 // breaker tells the states of all dispatchers in few words.
-func (l wholeLane) breaker(now time.Time) string {
-	states := slices.Sorted(maps.Values(l.Breakers))
+func (w wholeLane) breaker(now time.Time) string {
+	states := slices.Sorted(maps.Values(w.Breakers))
 	var words []string
 	for _, state := range slices.Compact(slices.Clone(states)) {
 		n := 0
@@ -207,8 +207,8 @@ func (l wholeLane) breaker(now time.Time) string {
 		}
 		words = append(words, state)
 	}
-	if l.TryAt != nil {
-		words = append(words, "tried in "+max(l.TryAt.Sub(now), 0).Round(time.Second).String())
+	if w.TryAt != nil {
+		words = append(words, "tried in "+max(w.TryAt.Sub(now), 0).Round(time.Second).String())
 	}
 	return cmp.Or(strings.Join(words, ", "), "-")
 }
