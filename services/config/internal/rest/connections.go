@@ -7,6 +7,7 @@ import (
 
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/services/config/internal/api"
+	"github.com/parley-dsr/parley/services/config/internal/mask"
 	"github.com/parley-dsr/parley/services/config/internal/store"
 	"github.com/parley-dsr/parley/services/config/internal/store/db"
 )
@@ -235,7 +236,7 @@ func (a *API) showConnection(row db.Connection) (api.Connection, error) {
 	if err != nil {
 		return api.Connection{}, fmt.Errorf("rest: secrets of a connection: %w", err)
 	}
-	masked, err := mask(row.ConnectionType, plain)
+	masked, err := mask.Secrets(row.ConnectionType, plain)
 	if err != nil {
 		return api.Connection{}, err
 	}

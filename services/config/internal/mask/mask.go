@@ -1,4 +1,7 @@
-package rest
+// Package mask shows the secrets of a connection without what is secret: which
+// there are, and of an https connection its URL and the names of its headers.
+// It is pure, and shows nothing of what it does not understand.
+package mask
 
 import (
 	"bytes"
@@ -7,8 +10,11 @@ import (
 	"slices"
 )
 
-// hidden stands for a secret.
-const hidden = "**********"
+// Hidden stands for a secret.
+const Hidden = "**********"
+
+// typeHTTPS is the type whose secrets are known.
+const typeHTTPS = "https"
 
 // shownFirst is the order in which the secrets of an https connection appear;
 // others follow in alphabetical order.
@@ -19,9 +25,9 @@ func shownFirst() []string {
 	}
 }
 
-// mask shows secrets without what is secret. Of an https connection the URL is
+// Secrets shows secrets without what is secret. Of an https connection the URL is
 // shown, and the names of its headers; of any other nothing but the names.
-func mask(connectionType string, plain []byte) (json.RawMessage, error) {
+func Secrets(connectionType string, plain []byte) (json.RawMessage, error) {
 	if len(plain) == 0 {
 		return nil, nil
 	}
@@ -68,21 +74,25 @@ func maskOne(connectionType, name string, secret json.RawMessage) json.RawMessag
 			return maskHeaders(secret)
 		}
 	}
-	return json.RawMessage(`"` + hidden + `"`)
+	return json.RawMessage(`"` + Hidden + `"`)
 }
 
 // maskHeaders hides each value; without headers it is null.
 func maskHeaders(secret json.RawMessage) json.RawMessage {
 	var headers map[string]json.RawMessage
 	if err := json.Unmarshal(secret, &headers); err != nil {
-		return json.RawMessage(`"` + hidden + `"`)
+		return json.RawMessage(`"` + Hidden + `"`)
 	}
 	if len(headers) == 0 {
 		return json.RawMessage("null")
 	}
 	masked := make(map[string]string, len(headers))
 	for name := range headers {
-		masked[name] = hidden
+		masked[name] = Hidden
 	}
-	return asJSON(masked)
+	text, err := json.Marshal(masked)
+	if err != nil {
+		return json.RawMessage(`"` + Hidden + `"`)
+	}
+	return text
 }
