@@ -115,7 +115,10 @@ func TestTrialIsOneCall(t *testing.T) {
 	for _, call := range b.more(b.call("con_1", record.Pre, record.TwoWay), 20) {
 		b.order(call)
 	}
-	b.until("the breaker is open", func() bool { return b.breaker("con_1") == "open" })
+	b.until("the breaker is open and earlier calls have ended", func() bool {
+		lanes := b.lanes().Lanes
+		return len(lanes) == 1 && lanes[0].Breaker == "open" && lanes[0].InFlight == 0
+	})
 	down.Store(false)
 	<-slow.begun
 	b.until("the trial is shown", func() bool { return b.breaker("con_1") == "half-open" })
