@@ -30,7 +30,9 @@ func keys(environ map[string]string) *cobra.Command {
   5. take the old key out, and restart the services.
 
 With one process (parley serve) the first step is not needed. The commands take
-the same PARLEY_ENCRYPTION_KEYS as the services.`,
+the same PARLEY_ENCRYPTION_KEYS as the services. PARLEY_DATABASE_URL names the
+server; the databases config and orchestrator on it are used. Without it, and
+without PARLEY_NATS_URL, those of the parley serve in PARLEY_DATA_DIR are.`,
 	}
 	cmd.AddCommand(keysStatus(environ), keysReseal(environ))
 	return cmd
