@@ -183,3 +183,30 @@ func TestRepublishLeavesTheSettingsOfTheService(t *testing.T) {
 		t.Errorf("%+v, %v", settings, err)
 	}
 }
+
+// Whoever took a key out too early can see what there is, and set it again.
+func TestSecretsWhoseKeyIsGone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("c")
+	b.call("PUT", "/connection/c/oauth", `{"grant_type":"client_credentials","token_url":"https://idp.example.com/t","client_id":"c","client_secret":"s"}`).want(t, http.StatusOK)
+	_, after, oldKID, _ := secondKey(t, b.settingsUsed)
+	b.stop()
+	b = start(t, b.database, b.nc, after)
+	b.ready()
+	b.root = b.login(rootID, rootSecret)
+	if list := b.call("GET", "/connection", nil).want(t, http.StatusOK); names(list, "secrets")[0] != nil {
+		t.Error(list)
+	}
+	const gone = "What is stored cannot be opened: its encryption key is gone. Replace all of it with PUT."
+	b.call("PATCH", "/connection/c/secret", `{"authorization":"x"}`).wantDetail(t, http.StatusConflict, gone)
+	b.call("PATCH", "/connection/c/oauth", `{"client_secret":"x"}`).wantDetail(t, http.StatusConflict, gone)
+	if done, err := config.Reseal(t.Context(), b.settings(after), b.deps()); err != nil || done[0].Left != 1 || done[1].Left != 1 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	b.call("PUT", "/connection/c/secret", `{"url":"https://www.example.com","authorization":"x"}`).want(t, http.StatusOK)
+	b.call("PUT", "/connection/c/oauth", `{"grant_type":"client_credentials","token_url":"https://idp.example.com/t","client_id":"c","client_secret":"s"}`).want(t, http.StatusOK)
+	if sealed, _ := b.keyUse(after, oldKID); len(sealed) != 0 {
+		t.Errorf("the key that is gone is still needed for %v", sealed)
+	}
+}

@@ -216,3 +216,17 @@ func TestTargets(t *testing.T) {
 	b.call("DELETE", targets+"/mail", nil).want(t, http.StatusNoContent)
 	b.call("GET", "/dsr/policy/p/rule/nope/target", nil).wantDetail(t, http.StatusNotFound, "No Rule found for key nope attached to policy p")
 }
+
+func TestListsAreBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for path, c := range map[string]struct{ method, item string }{
+		"/dsr/policy/default_access_policy/rule":                                   {"PATCH", `{"name":"n","action_type":"access"}`},
+		"/dsr/policy/default_access_policy/rule/default_access_policy_rule/target": {"PATCH", `{"data_category":"user.name"}`},
+		"/dsr/webhook/pre_approval":                                                {"PUT", `{"name":"n","connection_config_key":"c"}`},
+		"/dsr/policy/default_access_policy/webhook/post_execution":                 {"PUT", `{"name":"n","connection_config_key":"c","direction":"one_way"}`},
+	} {
+		b.call(c.method, path, "["+strings.TrimSuffix(strings.Repeat(c.item+",", 51), ",")+"]").
+			wantProblem(t, "too_long", `["body"]`, "List should have at most 50 items after validation, not 51")
+	}
+}

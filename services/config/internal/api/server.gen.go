@@ -4245,6 +4245,20 @@ func (response PatchOAuth404JSONResponse) VisitPatchOAuthResponse(w http.Respons
 	return err
 }
 
+type PatchOAuth409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PatchOAuth409JSONResponse) VisitPatchOAuthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PatchOAuth412JSONResponse struct{ StaleJSONResponse }
 
 func (response PatchOAuth412JSONResponse) VisitPatchOAuthResponse(w http.ResponseWriter) error {
@@ -4373,6 +4387,20 @@ func (response PatchSecrets404JSONResponse) VisitPatchSecretsResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchSecrets409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PatchSecrets409JSONResponse) VisitPatchSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }

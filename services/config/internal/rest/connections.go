@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -231,9 +232,10 @@ func (a *API) showConnections(rows []db.Connection) ([]api.Connection, error) {
 }
 
 // showConnection shows a connection with its secrets masked (contract §2.1).
+// Secrets whose key is gone are shown as none: they have to be set again.
 func (a *API) showConnection(row db.Connection) (api.Connection, error) {
 	plain, err := a.open(row.SealedSecrets)
-	if err != nil {
+	if err != nil && !errors.Is(err, errKeyGone) {
 		return api.Connection{}, fmt.Errorf("rest: secrets of a connection: %w", err)
 	}
 	masked, err := mask.Secrets(row.ConnectionType, plain)

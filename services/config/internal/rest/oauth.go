@@ -37,7 +37,7 @@ func (a *API) PutOAuth(ctx context.Context, request api.PutOAuthRequestObject) (
 func (a *API) PatchOAuth(ctx context.Context, request api.PatchOAuthRequestObject) (api.PatchOAuthResponseObject, error) {
 	err := a.changeOAuth(ctx, request.ConnectionKey, request.Params.IfMatch, func(row db.Connection) (*string, error) {
 		var stored catalog.OAuth
-		plain, err := a.open(row.SealedOauth)
+		plain, err := a.openToMerge(row.SealedOauth)
 		if err == nil && plain != nil {
 			err = json.Unmarshal(plain, &stored)
 		}

@@ -113,9 +113,9 @@ func object(body json.RawMessage) (map[string]json.RawMessage, error) {
 }
 
 func (a *API) overStored(row db.Connection, given map[string]json.RawMessage) (map[string]json.RawMessage, error) {
-	plain, err := a.open(row.SealedSecrets)
+	plain, err := a.openToMerge(row.SealedSecrets)
 	if err != nil {
-		return nil, fmt.Errorf("rest: secrets of a connection: %w", err)
+		return nil, err
 	}
 	merged := map[string]json.RawMessage{}
 	if len(plain) > 0 {

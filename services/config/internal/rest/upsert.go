@@ -3,6 +3,8 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/identity"
@@ -203,10 +205,26 @@ func (a *API) seal(plain []byte) (*string, error) {
 	return &sealed, nil
 }
 
+// errKeyGone is returned for what no key of the ring opens.
+var errKeyGone = errors.New("rest: no key opens what is stored")
+
 // open is the reverse of seal; nil stays nil.
 func (a *API) open(sealed *string) ([]byte, error) {
 	if sealed == nil {
 		return nil, nil
 	}
-	return a.Ring.Open(keyring.Secret, *sealed)
+	plain, err := a.Ring.Open(keyring.Secret, *sealed)
+	if errors.Is(err, keyring.ErrUnknownKey) || errors.Is(err, keyring.ErrSealed) {
+		return nil, fmt.Errorf("%w: %w", errKeyGone, err)
+	}
+	return plain, err
+}
+
+// openToMerge opens what a change is to be laid over.
+func (a *API) openToMerge(sealed *string) ([]byte, error) {
+	plain, err := a.open(sealed)
+	if errors.Is(err, errKeyGone) {
+		return nil, edge.Conflict("What is stored cannot be opened: its encryption key is gone. Replace all of it with PUT.")
+	}
+	return plain, err
 }
