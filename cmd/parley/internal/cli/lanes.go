@@ -156,7 +156,7 @@ func (w wholeLane) with(replica string, l work.Lane) wholeLane {
 	w.ConnectionKey = cmp.Or(w.ConnectionKey, l.ConnectionKey)
 	w.Pending = max(w.Pending, l.Pending)
 	w.InFlight += l.InFlight
-	w.Oldest, w.TryAt = earlier(w.Oldest, l.Oldest), earlier(w.TryAt, w.TryAt)
+	w.Oldest, w.TryAt = earlier(w.Oldest, l.Oldest), earlier(w.TryAt, l.TryAt)
 	if w.Breakers == nil {
 		w.Breakers = map[string]string{}
 	}
