@@ -33,6 +33,11 @@ const (
 	retryFirst    = 200 * time.Millisecond
 	retryLongest  = 5 * time.Second
 	lagEvery      = 5 * time.Second
+	// leaveRestart is how long a feed whose consumer was deleted leaves the
+	// making of the next one to who deleted it. One that is made while the
+	// server still removes the files of the old one wakes up with its state,
+	// and would pass over all that was to be projected again.
+	leaveRestart  = 2 * time.Second
 	restartWithin = 30 * time.Second
 )
 
@@ -124,11 +129,25 @@ func (f *Feed) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := f.consume(ctx, consumer); err != nil && ctx.Err() == nil {
+		err = f.consume(ctx, consumer)
+		if err != nil && ctx.Err() == nil {
 			f.logger.Warn("feed interrupted", "error", err)
+		}
+		if errors.Is(err, jetstream.ErrConsumerDeleted) {
+			wait(ctx, leaveRestart)
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// wait waits, not longer than ctx.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // consumer binds the durable consumer. One that exists is left as it is: it
