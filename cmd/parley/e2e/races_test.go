@@ -94,15 +94,20 @@ type score struct {
 	lost int
 }
 
-// commandOf deals the commands out: from round to round others come first, and
-// four racers of a round cancel, which is possible nearly always.
+// commandOf deals the commands out: from round to round others come first. Four
+// racers of a round cancel, which is possible nearly always, and in every other
+// round nobody resumes with a token, which is faster than a person.
 func commandOf(round, racer int) command {
 	all := commands()
 	last := len(all) - 1
 	if (racer+round)%16 == 15 {
 		return all[last]
 	}
-	return all[(racer+round)%last]
+	c := all[(racer+round)%last]
+	if c.name == "resume" && round%2 == 1 {
+		return all[slices.IndexFunc(all, func(c command) bool { return c.name == "resume by a person" })]
+	}
+	return c
 }
 
 // race lets all racers ask at the same moment.
@@ -404,8 +409,9 @@ func (s *scene) resumeLate() *latecomers {
 		for caller := range 8 {
 			// Each halt is met at another moment, from a little before its end
 			// until its expiry must have been noticed.
-			at := data.Until.Add(time.Duration(halts%16)*75*time.Millisecond - 300*time.Millisecond + time.Duration(caller)*10*time.Millisecond)
-			l.callers.Go(func() { s.resumeAt(at, e.Subject(), caller, l.of(e.Subject())) })
+			at := data.Until.Add(time.Duration(halts%16)*75*time.Millisecond - 450*time.Millisecond + time.Duration(caller)*10*time.Millisecond)
+			c := commands()[3+(halts+caller)%2] // a person, or a token
+			l.callers.Go(func() { s.resumeAt(at, e.Subject(), caller, c, l.of(e.Subject())) })
 		}
 	})
 	if err != nil {
@@ -417,13 +423,12 @@ func (s *scene) resumeLate() *latecomers {
 	return l
 }
 
-func (s *scene) resumeAt(at time.Time, id string, caller int, sc *score) {
+func (s *scene) resumeAt(at time.Time, id string, caller int, c command, sc *score) {
 	select {
 	case <-time.After(time.Until(at)):
 	case <-s.t.Context().Done():
 		return
 	}
-	c := commands()[3+caller%2]
 	won, known, said := c.ask(s.t.Context(), s, id, caller)
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
