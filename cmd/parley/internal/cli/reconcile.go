@@ -36,8 +36,9 @@ Settings, those of the orchestrator:
   PARLEY_NATS_URL             the NATS of the services
   PARLEY_DATABASE_URL         the database of the orchestrator
   PARLEY_ENCRYPTION_KEYS      the keys of the services
-  PARLEY_REQUEST_RETENTION    } as the orchestrator has them, where it
-  PARLEY_DELIVERY_MAX_AGE     } has others than the defaults
+  PARLEY_REQUEST_RETENTION    } as the orchestrator has them,
+  PARLEY_DELIVERY_MAX_AGE     } where they are not the defaults
+  PARLEY_IDENTITY_TTL         }
 
 Without the first three, the NATS, the private Postgres and the keys of a parley
 serve in PARLEY_DATA_DIR are used. Each request that is put back is a line of
