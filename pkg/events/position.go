@@ -56,13 +56,14 @@ func (p *position) resume(floor jetstream.SequenceInfo, seen uint64, marked bool
 
 // resumeAt decides up to where a durable has seen the stream. The server's
 // floor would say it, but the server lifts it over what retention or a purge
-// removed, handled or not. A floor that stands just below the stream's first
-// message may have been lifted so; then the mark that the subscribers leave
-// behind (seen) counts. The mark may lag by some seconds if the last subscriber
-// died, so a gap may be said to be larger than it is; it is never left unsaid.
+// removed, handled or not: also over a fact that was on its way to a subscriber
+// that died. A floor below the stream's first message may have been lifted so;
+// then the mark that the subscribers leave behind (seen) counts. The mark may lag
+// by some seconds if the last subscriber died, so a gap may be said to be larger
+// than it is; it is never left unsaid.
 func resumeAt(floor, seen, first, last uint64) uint64 {
 	seen = min(seen, last) // less, if the stream was put back to an earlier state
-	if lifted := first > 0 && floor == first-1; lifted && seen < floor {
+	if lifted := floor < first; lifted && seen < floor {
 		return seen
 	}
 	return max(floor, seen)

@@ -19,6 +19,7 @@ func TestResumeAt(t *testing.T) {
 		"the stream was put back":             {5, 9, 1, 6, 6},
 		"the stream was put back and purged":  {0, 9, 1, 0, 0},
 		"one fact went that had been handled": {1, 1, 2, 2, 1},
+		"one went on its way to nobody":       {6, 5, 81, 100, 5},
 	} {
 		if got := resumeAt(c.floor, c.seen, c.first, c.last); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
