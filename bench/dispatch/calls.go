@@ -28,10 +28,13 @@ type callsResult struct {
 	Ratio          float64 `json:"ratio"`
 	AllocsPerCall  float64 `json:"allocs_per_call"`
 	BytesPerCall   float64 `json:"bytes_per_call"`
-	Sync           string  `json:"sync"`
-	Calls          int     `json:"calls"`
-	Lanes          int     `json:"lanes"`
-	Concurrency    int     `json:"concurrency"`
+	// Processor is the time of processors that a call takes, in microseconds,
+	// by the part of the benchmark that takes it.
+	Processor   map[string]float64 `json:"processor_us_per_call"`
+	Sync        string             `json:"sync"`
+	Calls       int                `json:"calls"`
+	Lanes       int                `json:"lanes"`
+	Concurrency int                `json:"concurrency"`
 }
 
 // calls compares the dispatcher with bare posts to the same receiver, before and
@@ -47,17 +50,22 @@ func calls(ctx context.Context, s size) error {
 		return err
 	}
 	n := s.calls / s.lanes
+	bareBegan := st.Processor()
 	before, err := postBare(ctx, st, n*s.lanes, s.lanes*s.Concurrency)
 	if err != nil {
 		return err
 	}
+	bare := st.Processor().Since(bareBegan)
 	if err := st.Order(ctx, n, ids...); err != nil {
 		return err
 	}
 	var took time.Duration
 	var grown runtime.MemStats
-	err = s.profiled(func() (err error) {
+	var busy stage.Processor
+	err = st.Profiled(s.profile, func() (err error) {
+		began := st.Processor()
 		took, grown, err = drain(ctx, st)
+		busy = st.Processor().Since(began)
 		return err
 	})
 	if err != nil {
@@ -73,10 +81,17 @@ func calls(ctx context.Context, s size) error {
 		Calls: n * s.lanes, Lanes: s.lanes, Concurrency: s.Concurrency,
 	}
 	r.Ratio = r.CallsPerSecond / r.BarePerSecond
+	r.Processor = map[string]float64{}
+	for part, d := range map[string]time.Duration{"dispatcher": busy.Own, "nats": busy.NATS, "receiver": busy.Receiver} {
+		r.Processor[part] = float64(d.Microseconds()) / float64(n*s.lanes)
+	}
 	fmt.Printf("dispatcher %8.0f calls/s (%d lanes, %d in flight each, flush %s)\n", r.CallsPerSecond, s.lanes, s.Concurrency, s.Sync)
 	fmt.Printf("net/http   %8.0f posts/s\n", r.BarePerSecond)
 	fmt.Printf("ratio      %8.2f\n", r.Ratio)
 	fmt.Printf("memory     %8.0f allocations and %.1f kB a call\n", r.AllocsPerCall, r.BytesPerCall/1000)
+	fmt.Printf("processor  %8.0f µs a call in the dispatcher, %.0f in NATS, %.0f in the receiver\n",
+		r.Processor["dispatcher"], r.Processor["nats"], r.Processor["receiver"])
+	fmt.Printf("bare %v %v\n", bare.Own/time.Duration(n*s.lanes), bare.Receiver/time.Duration(n*s.lanes))
 	return s.save(r)
 }
 

@@ -12,12 +12,10 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -43,7 +41,7 @@ type size struct {
 	runs  int
 	delay time.Duration
 	out   string
-	// profile is a file for a CPU profile of the dispatcher.
+	// profile is a folder for profiles.
 	profile string
 }
 
@@ -82,28 +80,11 @@ func run(ctx context.Context, args []string) error {
 	flags.DurationVar(&s.Timeout, "timeout", 5*time.Second, "deadline of one attempt")
 	flags.StringVar(&s.Sync, "sync", "2m", `when NATS flushes: "always", or a duration`)
 	flags.StringVar(&s.out, "out", "", "file for the results, JSON")
-	flags.StringVar(&s.profile, "profile", "", "file for a CPU profile of the dispatcher (calls)")
+	flags.StringVar(&s.profile, "profile", "", "folder for CPU profiles of dispatcher, NATS and receiver (calls)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	return play(ctx, s)
-}
-
-// profiled does something under the CPU profile, if somebody wants one.
-func (s size) profiled(do func() error) error {
-	if s.profile == "" {
-		return do()
-	}
-	file, err := os.Create(s.profile)
-	if err != nil {
-		return err
-	}
-	if err := pprof.StartCPUProfile(file); err != nil {
-		return err
-	}
-	err = do()
-	pprof.StopCPUProfile()
-	return errors.Join(err, file.Close())
 }
 
 // save writes the results, if somebody wants them.

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -66,13 +67,35 @@ func runReceiver(ctx context.Context, environ map[string]string) error {
 	return tell(ctx, server.URL)
 }
 
-// tell says the address, and waits for the end.
+// tell says the address, then takes a profile whenever it is asked for one, and
+// waits for the end.
 func tell(ctx context.Context, url string) error {
 	if err := json.NewEncoder(os.Stdout).Encode(url); err != nil {
 		return err
 	}
+	go profileOnDemand(os.Stdin, os.Stdout)
 	<-ctx.Done()
 	return nil
+}
+
+// profileOnDemand begins a CPU profile with every line that names a file, and
+// ends it with the next line that is empty. Each line is answered by an empty
+// one.
+func profileOnDemand(in io.Reader, out io.Writer) {
+	lines := bufio.NewScanner(in)
+	var file *os.File
+	for lines.Scan() {
+		if name := lines.Text(); name != "" {
+			var err error
+			if file, err = os.Create(name); err == nil { //nolint:gosec // the path is of who measures
+				_ = pprof.StartCPUProfile(file)
+			}
+		} else {
+			pprof.StopCPUProfile()
+			_ = file.Close()
+		}
+		_, _ = fmt.Fprintln(out)
+	}
 }
 
 func runDispatcher(ctx context.Context, environ map[string]string) error {
@@ -92,6 +115,9 @@ func runDispatcher(ctx context.Context, environ map[string]string) error {
 type Child struct {
 	cmd *exec.Cmd
 	url string
+	// What a child that says its address is asked, and answers.
+	in  io.Writer
+	out *bufio.Reader
 }
 
 // start starts this program in a role. It waits for the address, where the role
@@ -108,14 +134,18 @@ func start(role string, says bool, environ ...string) (*Child, error) {
 	if err != nil {
 		return nil, err
 	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	c := &Child{cmd: cmd}
+	c := &Child{cmd: cmd, in: in, out: bufio.NewReader(out)}
 	if !says {
 		return c, nil
 	}
-	line, err := bufio.NewReader(out).ReadBytes('\n')
+	line, err := c.out.ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(line, &c.url)
 	}
@@ -141,6 +171,15 @@ func (c *Child) Stop() {
 func (c *Child) Kill() {
 	_ = c.cmd.Process.Kill()
 	_ = c.cmd.Wait()
+}
+
+// profile begins a CPU profile of the process, in a file; "" ends it.
+func (c *Child) profile(file string) error {
+	if _, err := fmt.Fprintln(c.in, file); err != nil {
+		return err
+	}
+	_, err := c.out.ReadString('\n')
+	return err
 }
 
 // memory is how much of the process is in memory, in bytes; 0 where the system
