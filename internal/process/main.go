@@ -18,8 +18,8 @@ const StopWithin = 20 * time.Second
 // its context; run then has StopWithin to end, a second signal does not wait.
 //
 // An error is one line on standard error, "parley-<service>: <error>" (for the
-// service "parley": "parley: <error>"), and exit code 1. Ending with the
-// context is no error.
+// service "parley": "parley: <error>"), and exit code 1, or the one that the
+// error names with a method ExitCode() int. Ending with the context is no error.
 func Main(service string, run func(ctx context.Context, environ map[string]string) error) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -55,6 +55,13 @@ func mainCode(p mainProcess, run func(ctx context.Context, environ map[string]st
 		return 0
 	}
 	_, _ = fmt.Fprintf(p.stderr, "%s: %s\n", p.name, oneLine(err))
+	var coded interface {
+		error
+		ExitCode() int
+	}
+	if errors.As(err, &coded) {
+		return coded.ExitCode()
+	}
 	return 1
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -117,5 +118,21 @@ func TestFlags(t *testing.T) {
 	}
 	if err := flags[example](&out, "config", []string{"serve"}, nil); err == nil {
 		t.Error("no error for an argument")
+	}
+}
+
+// misuse is an error with an exit code of its own.
+type misuse struct{}
+
+func (misuse) Error() string { return "used wrongly" }
+func (misuse) ExitCode() int { return 2 }
+
+func TestErrorsNameTheirExitCode(t *testing.T) {
+	t.Parallel()
+	var stderr bytes.Buffer
+	code := mainCode(mainProcess{name: "parley", stderr: &stderr, within: time.Minute},
+		func(context.Context, map[string]string) error { return fmt.Errorf("flags: %w", misuse{}) })
+	if code != 2 || stderr.String() != "parley: flags: used wrongly\n" {
+		t.Errorf("code %d, %q", code, stderr.String())
 	}
 }
