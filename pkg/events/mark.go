@@ -23,16 +23,18 @@ func markOf(metadata map[string]string) (seen uint64, marked bool) {
 	return n, err == nil
 }
 
-// keepMark keeps the mark up to date until the returned function is called.
+// keepMark keeps the mark up to date until the returned function is called. The
+// first is written before a fact is handled: without one, the floor would count
+// after a crash.
 func (s *subscriber) keepMark(ctx context.Context) (stop func()) {
 	if s.Durable == "" || !s.all() {
 		return func() {}
 	}
+	s.mark(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.mark(ctx)
 		s.markOften(ctx)
 	}()
 	return func() {

@@ -101,13 +101,13 @@ func (s *subscriber) session(ctx context.Context) error {
 			}
 		}
 	}
+	marking := s.keepMark(ctx)
+	defer marking()
 	messages, err := s.consumer.Messages(jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
 		return err
 	}
 	defer giveUp(messages)
-	marking := s.keepMark(ctx)
-	defer marking()
 	for ctx.Err() == nil {
 		msg, err := messages.Next(jetstream.NextContext(ctx))
 		if err != nil {
