@@ -36,7 +36,7 @@ func TestScenarios(t *testing.T) {
 		"isolation": {"-calls", "180", "-runs", "1", "-timeout", "2s"},
 		"cost":      {"-lanes", "10", "-connections", "20"},
 		"crowd":     {"-calls", "200", "-connections", "60", "-runs", "1"},
-		"retries":   {"-calls", "200", "-delay", "10s", "-timeout", "30s"},
+		"retries":   {"-calls", "50", "-delay", "15s", "-timeout", "30s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
