@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/parley-dsr/parley/pkg/events"
 )
 
 // Oldest server that has what the services need: message schedules, per-message
@@ -32,18 +34,20 @@ const closeWithin = 5 * time.Second
 // also while the server refuses the login. Changes go to the log.
 //
 // An error means that the settings are wrong: no URL, or a file that cannot be
-// read. Wait for the server, and check its version, with AwaitNATS. Further
-// options (an inbox prefix, a name of its own) come last and win.
+// read. Wait for the server, and check its version, with AwaitNATS. Answers come
+// to inboxes under the name of the service, which is that of its user. Further
+// options (another inbox prefix, a name of its own) come last and win.
 func Connect(_ context.Context, s Settings, service string, logger *slog.Logger, more ...nats.Option) (*nats.Conn, error) {
 	if s.NATSURL == "" {
 		return nil, NotSet("PARLEY_NATS_URL", "the URL of a NATS server, such as nats://127.0.0.1:4222")
 	}
-	options, err := access(s)
+	options, err := access(s, service)
 	if err != nil {
 		return nil, err
 	}
 	options = append(options,
 		nats.Name("parley-"+service),
+		nats.CustomInboxPrefix(events.InboxPrefix(service)),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(),
@@ -74,13 +78,14 @@ func withoutURL(err error) error {
 // access is who we are to the server, and TLS. The files are looked at here, so
 // that an error names the variable; the client reads them again whenever it
 // connects, and so sees rotated ones.
-func access(s Settings) ([]nats.Option, error) {
+func access(s Settings, service string) ([]nats.Option, error) {
 	var options []nats.Option
 	if s.NATSCredentials != "" {
-		if err := check("PARLEY_NATS_CREDENTIALS", s.NATSCredentials, nil); err != nil {
+		option, err := credentials(s.NATSCredentials, service)
+		if err != nil {
 			return nil, err
 		}
-		options = append(options, nats.UserCredentials(s.NATSCredentials))
+		options = append(options, option)
 	}
 	if s.NATSCAFile != "" {
 		if err := check("PARLEY_NATS_CA_FILE", s.NATSCAFile, hasRoots); err != nil {
@@ -158,7 +163,11 @@ func report(logger *slog.Logger) []nats.Option {
 				logger.Warn("cannot connect to NATS, trying on", "error", err)
 			}
 		}),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+		nats.ErrorHandler(func(nc *nats.Conn, sub *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				logger.Error("NATS refuses what this user needs: its permissions are not those of this version", "error", err, server(nc))
+				return
+			}
 			if sub != nil {
 				logger.Warn("NATS reported an error", "error", err, "subscription", sub.Subject)
 				return

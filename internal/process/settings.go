@@ -22,7 +22,7 @@ type Settings struct {
 	HTTPAddr        string         `env:"PARLEY_HTTP_ADDR" takes:"an address to listen on, such as 127.0.0.1:8080"`
 	TrustedProxies  []netip.Prefix `env:"PARLEY_TRUSTED_PROXIES"`
 	NATSURL         string         `env:"PARLEY_NATS_URL" secret:"url" takes:"the URL of a NATS server, such as nats://127.0.0.1:4222"`
-	NATSCredentials string         `env:"PARLEY_NATS_CREDENTIALS" takes:"the path of a NATS credentials file"`
+	NATSCredentials string         `env:"PARLEY_NATS_CREDENTIALS" takes:"the path of a NATS credentials file, of a seed, or of a folder with the seed of each user"`
 	NATSCAFile      string         `env:"PARLEY_NATS_CA_FILE" takes:"the path of a PEM file with root certificates"`
 	NATSCertFile    string         `env:"PARLEY_NATS_CERT_FILE" takes:"the path of a PEM file with the client certificate"`
 	NATSKeyFile     string         `env:"PARLEY_NATS_KEY_FILE" takes:"the path of a PEM file with the key of the client certificate"`

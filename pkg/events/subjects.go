@@ -111,6 +111,11 @@ func ProbeSubject(connectionID string) string { return "dsr.ask.probe." + connec
 // answers.
 const LanesSubject = "dsr.ask.lanes"
 
+// InboxPrefix is where a user of NATS gets answers, for nats.CustomInboxPrefix:
+// a server that has the permissions of deploy/nats lets a user see its own
+// inboxes only.
+func InboxPrefix(user string) string { return "_INBOX_" + user }
+
 // KeyToken is how a key stands in a subject: in base64url without padding,
 // since what users choose never becomes a token as it is.
 func KeyToken(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }

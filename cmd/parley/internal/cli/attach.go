@@ -13,7 +13,7 @@ import (
 const connectWithin = 10 * time.Second
 
 // beside runs do with the settings and dependencies of a service that runs
-// elsewhere.
+// elsewhere, and as its user of NATS.
 func beside[S interface{ Shared() process.Settings }](ctx context.Context, environ map[string]string, service string, do func(context.Context, S, process.Deps) error) error {
 	made, err := allinone.Attach(environ, service)
 	if err != nil {
@@ -25,7 +25,7 @@ func beside[S interface{ Shared() process.Settings }](ctx context.Context, envir
 	if err != nil {
 		return err
 	}
-	deps, stop, err := process.NewDeps(ctx, "command", settings.Shared())
+	deps, stop, err := process.NewDeps(ctx, service, settings.Shared())
 	if err != nil {
 		return err
 	}

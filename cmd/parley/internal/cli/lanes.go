@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-dsr/parley/internal/process"
+	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
 )
@@ -74,7 +75,7 @@ func askForLanes(ctx context.Context, environ map[string]string) ([]work.Lanes, 
 	if settings.NATSURL == "" {
 		settings.NATSURL = "nats://" + settings.NATSAddr
 	}
-	nc, err := process.Connect(ctx, settings.Settings, "cli", slog.New(slog.DiscardHandler),
+	nc, err := process.Connect(ctx, settings.Settings, topology.UserOperator, slog.New(slog.DiscardHandler),
 		nats.RetryOnFailedConnect(false), nats.MaxReconnects(0))
 	if err != nil {
 		return nil, err
