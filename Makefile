@@ -60,6 +60,12 @@ bench-dispatch: ## Measure calls a second beside bare posts; FLAGS for others, g
 	go build -trimpath -o bin/bench-dispatch ./bench/dispatch
 	bin/bench-dispatch calls -out bench/out/dispatch.json $(FLAGS)
 
+.PHONY: bench-halts
+bench-halts: ## Measure 100 000 halted requests: memory, expiry, resume; FLAGS for others, go run ./bench/halts -h
+	@mkdir -p bin
+	go build -trimpath -o bin/bench-halts ./bench/halts
+	bin/bench-halts -out bench/out/halts.json $(FLAGS)
+
 .PHONY: test-faults
 test-faults: ## Kill, race, expire and restore under load, and end with nothing lost
 	go test -count=1 -tags faults ./cmd/parley/e2e -run '$(FAULTS)' -timeout 30m -parallel 3
