@@ -24,12 +24,12 @@ type StatusError struct {
 
 func (e *StatusError) Error() string {
 	path, _, _ := strings.Cut(e.Path, "?")
-	return fmt.Sprintf("%s %s answered %d: %s", e.Method, path, e.Status, e.said())
+	return fmt.Sprintf("%s %s answered %d: %s", e.Method, path, e.Status, e.Said())
 }
 
-// said is the detail of the answer where it is a text, else the beginning of
+// Said is the detail of the answer where it is a text, else the beginning of
 // the body.
-func (e *StatusError) said() string {
+func (e *StatusError) Said() string {
 	const most = 300
 	var answer struct {
 		Detail string `json:"detail"`
