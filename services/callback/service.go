@@ -23,6 +23,7 @@ import (
 
 	"github.com/parley-dsr/parley/internal/catalog"
 	"github.com/parley-dsr/parley/internal/edge"
+	"github.com/parley-dsr/parley/internal/inbox"
 	"github.com/parley-dsr/parley/internal/keyring"
 	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/internal/topology"
@@ -47,15 +48,15 @@ func Run(ctx context.Context, s Settings, d process.Deps) error {
 	if err != nil {
 		return err
 	}
-	inbox, err := reply.OpenInbox(d.NATS, js)
+	answers, err := inbox.Open(d.NATS, js, 0)
 	if err != nil {
 		return err
 	}
-	v := &service{settings: s, deps: d, js: js, ring: ring, inbox: inbox, gate: reply.NewGate(ring, s.RefusedRepliesPerMinute, d.Clock)}
+	v := &service{settings: s, deps: d, js: js, ring: ring, answers: answers, gate: reply.NewGate(ring, s.RefusedRepliesPerMinute, d.Clock)}
 	v.health = process.NewHealth()
 	v.group = process.NewGroup(ctx, d.Logger)
 	err = v.run()
-	_ = inbox.Close() // the connection may be gone already
+	_ = answers.Close() // the connection may be gone already
 	return err
 }
 
@@ -64,7 +65,7 @@ type service struct {
 	deps     process.Deps
 	js       jetstream.JetStream
 	ring     *keyring.Ring
-	inbox    *reply.Inbox
+	answers  *inbox.Inbox
 	gate     *reply.Gate
 	health   *process.Health
 	group    *process.Group
@@ -166,7 +167,7 @@ func (v *service) await(ctx context.Context, gates map[string]*process.Gate) (n 
 func (v *service) open(n needs) {
 	handlers := reply.NewHandlers(reply.Options{
 		Gate: v.gate, Requests: n.requests, Halted: n.halted,
-		Vault: vault.Open(n.identities, v.ring), Orchestrator: v.inbox,
+		Vault: vault.Open(n.identities, v.ring), Orchestrator: v.answers,
 		IdentityTTL: v.settings.IdentityTTL, Clock: v.deps.Clock,
 		Logger: v.deps.Logger, Registry: v.deps.Registry,
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/parley-dsr/parley/internal/inbox"
 	"github.com/parley-dsr/parley/internal/work"
 )
 
@@ -33,7 +34,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 func (m *metrics) observe(verb string, a work.Answer, err error, took time.Duration) {
 	outcome := a.Code
 	switch {
-	case errors.Is(err, ErrNoAnswer):
+	case errors.Is(err, inbox.ErrNoAnswer), errors.Is(err, inbox.ErrUnconfirmed):
 		outcome = "unconfirmed"
 	case err != nil:
 		outcome = "not_stored"

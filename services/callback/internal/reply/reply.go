@@ -21,16 +21,20 @@ package reply
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/identity"
+	"github.com/parley-dsr/parley/internal/inbox"
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/token"
 	"github.com/parley-dsr/parley/internal/topology"
@@ -38,10 +42,10 @@ import (
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
-// Orchestrator takes a fact and gives the orchestrator's word on it.
+// Orchestrator takes a fact and gives the orchestrator's word on it: an
+// inbox.Inbox.
 type Orchestrator interface {
-	// Ask returns ErrNotStored or ErrNoAnswer where there is no word.
-	Ask(ctx context.Context, fact events.Event) (work.Answer, error)
+	Ask(ctx context.Context, fact *nats.Msg, options ...jetstream.PublishOpt) (work.Answer, error)
 }
 
 // Vault keeps derived identities until the orchestrator has accepted them.
@@ -101,7 +105,7 @@ func (h *Handlers) record(ctx context.Context, id string, notFound error) (recor
 // ask publishes the reply as a fact and gives the orchestrator's word on it.
 func (h *Handlers) ask(ctx context.Context, eventType string, t token.Reply, data events.CallbackData) (work.Answer, error) {
 	verb := verbs[eventType]
-	id := t.CallID + "." + t.ID + "." + nonce() + "." + verb
+	id := t.CallID + "." + t.ID + "." + rand.Text() + "." + verb
 	fact, err := events.New(events.SourceCallback, eventType, id, t.RequestID, h.Clock(), data)
 	if err != nil {
 		return work.Answer{}, fmt.Errorf("reply: %w", err)
@@ -109,14 +113,21 @@ func (h *Handlers) ask(ctx context.Context, eventType string, t token.Reply, dat
 	if trace := traceParent(ctx); trace != "" {
 		events.SetTraceParent(&fact, trace)
 	}
+	msg, err := events.Encode(fact)
+	if err != nil {
+		return work.Answer{}, fmt.Errorf("reply: %w", err)
+	}
 	begin := time.Now()
-	answer, err := h.Orchestrator.Ask(ctx, fact)
+	answer, err := h.Orchestrator.Ask(ctx, msg)
 	h.metrics.observe(verb, answer, err, time.Since(begin))
 	log := h.Logger.With("request_id", t.RequestID, "call_id", t.CallID, "reply", verb)
 	switch {
-	case errors.Is(err, ErrNoAnswer):
+	case errors.Is(err, inbox.ErrNoAnswer):
 		log.Warn("reply is stored but not confirmed yet")
 		return work.Answer{}, edge.Unavailable(later, "The reply is stored and will still be applied; it has not been confirmed in time.")
+	case errors.Is(err, inbox.ErrUnconfirmed):
+		log.Warn("reply may be stored or not")
+		return work.Answer{}, edge.Unavailable(later, "It is not known whether the reply was stored; send it again.")
 	case err != nil:
 		log.Warn("reply could not be stored", "error", err)
 		return work.Answer{}, edge.Unavailable(later, "The reply could not be stored; send it again.")
