@@ -192,6 +192,15 @@ type Replier struct {
 	Gone    bool    `json:"gone,omitempty"`  // deleted before it replied
 }
 
+// Undelivered is a one_way call that did not reach its receiver.
+type Undelivered struct {
+	CallID  string  `json:"call_id"`
+	Webhook Webhook `json:"webhook"`
+	// ResentAs is the call that was made in its place, "" while nobody has
+	// asked for one.
+	ResentAs string `json:"resent_as,omitempty"`
+}
+
 // EarlyResume is a resume that came before the halt that it answers.
 type EarlyResume struct {
 	CallID    string `json:"call_id"`
@@ -220,6 +229,10 @@ type Record struct {
 	// in which they lie over the provided identity.
 	Staged      []string     `json:"staged,omitempty"`
 	EarlyResume *EarlyResume `json:"early_resume,omitempty"`
+
+	// Undelivered are the last one_way calls that did not reach their
+	// receivers, oldest first: a person may have them sent again.
+	Undelivered []Undelivered `json:"undelivered,omitempty"`
 
 	CreatedAt              time.Time  `json:"created_at"`
 	UpdatedAt              time.Time  `json:"updated_at"`
@@ -268,6 +281,7 @@ type Recipe struct {
 	Reason   string     `json:"reason,omitempty"`
 	Message  string     `json:"message,omitempty"`
 	CallID   string     `json:"call_id,omitempty"`
+	ResendOf string     `json:"resend_of,omitempty"`
 	Webhook  *Webhook   `json:"webhook,omitempty"`
 	Phase    Phase      `json:"phase,omitempty"`
 	Until    *time.Time `json:"until,omitempty"`

@@ -23,6 +23,11 @@ const (
 	Resubmit   = "resubmit"
 	SoftDelete = "soft_delete"
 	Timeout    = "timeout"
+	// Resend: an undelivered one_way call is to be made once more.
+	Resend = "resend"
+	// Recount: a pre-approval webhook may have gone, so that those that are
+	// left decide.
+	Recount = "recount"
 )
 
 // HeaderReply is the NATS header in which a caller names the inbox where it
@@ -42,7 +47,8 @@ type Command struct {
 	Submission *record.Submission `json:"submission,omitempty"`
 	// SealedReason is set for deny and cancel, sealed for the vault's purpose.
 	SealedReason string `json:"sealed_reason,omitempty"`
-	// CallID names, for timeout, the step that is overdue.
+	// CallID names, for timeout, the step that is overdue, and for resend the
+	// call.
 	CallID      string `json:"call_id,omitempty"`
 	TraceParent string `json:"traceparent,omitempty"`
 }
@@ -55,6 +61,9 @@ type Answer struct {
 	// Status is the status of the request after (or at the refusal of) the
 	// input.
 	Status record.Status `json:"status,omitempty"`
+	// CallID is, for resend, the call that is made in place of the undelivered
+	// one.
+	CallID string `json:"call_id,omitempty"`
 	// Request is the REST object of contract §6.1, without identities.
 	Request json.RawMessage `json:"request,omitempty"`
 	// Behind is the revision that the read model did not have yet when this was
@@ -74,6 +83,8 @@ const (
 	RejectedPolicy      = "policy_not_found"
 	RejectedNoRule      = "policy_without_rule"
 	RejectedIdentity    = "identity_expired"
+	RejectedCall        = "call_not_undelivered" // there is no such call to send again
+	RejectedResent      = "already_resent"
 	RejectedUnavailable = "unavailable" // could not be decided now; it is not applied
 )
 

@@ -102,6 +102,10 @@ type WebhookData struct {
 	Phase    string  `json:"phase"` // pre, post, pre_approval
 	Order    int     `json:"order"` // grows with every retry and resend of the webhook
 	Webhook  Webhook `json:"webhook"`
+	// ResendOf, of webhook.requested, is the undelivered call that is made once
+	// more, and Actor the API client that asked for it.
+	ResendOf string  `json:"resend_of,omitempty"`
+	Actor    *string `json:"actor,omitempty"`
 	// Attempt is 1 for the first one; 0 where no attempt was made.
 	Attempt int `json:"attempt,omitempty"`
 	// Outcome says how the attempt ended. See the Outcome constants.
@@ -135,6 +139,7 @@ type ExecutionData struct {
 	ExecutionID string `json:"execution_id"`
 	Action      string `json:"action"` // access, erasure, consent
 	// Message is for the log of the request. It must be free of personal data.
+	// The log shows one line of it, the first 1000 characters.
 	Message string `json:"message,omitempty"`
 }
 

@@ -16,6 +16,9 @@ const (
 	RequestCompleted              = "dev.parley.request.completed.v1"
 	RequestAwaitingPreApproval    = "dev.parley.request.awaiting_pre_approval.v1"
 	RequestPreApprovalNotEligible = "dev.parley.request.pre_approval_not_eligible.v1"
+	// RequestPreApprovalEligible: a pre-approval webhook has replied that the
+	// request is eligible, and the reply was taken.
+	RequestPreApprovalEligible = "dev.parley.request.pre_approval_eligible.v1"
 	// RequestPending: the request waits for a person although it did not at
 	// first; the reason says why.
 	RequestPending = "dev.parley.request.pending.v1"

@@ -87,6 +87,15 @@ type RequestPage struct {
 	Pages int           `json:"pages"`
 }
 
+// Resent defines model for Resent.
+type Resent struct {
+	// CallID The new call
+	CallID string `json:"call_id"`
+
+	// ResendOf The call in whose place it is made
+	ResendOf string `json:"resend_of"`
+}
+
 // Search defines model for Search.
 type Search = criteria.Search
 
@@ -265,6 +274,9 @@ type ServerInterface interface {
 	// GetDeliveries Show the calls of a request's webhooks with every attempt
 	// (GET /api/v1/privacy-request/{privacy_request_id}/delivery)
 	GetDeliveries(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID)
+	// ResendCall Call a one_way webhook again that was not reached
+	// (POST /api/v1/privacy-request/{privacy_request_id}/delivery/{call_id}/resend)
+	ResendCall(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID, callID string)
 	// FinalizeRequest Finalize a request that waits for it
 	// (POST /api/v1/privacy-request/{privacy_request_id}/finalize)
 	FinalizeRequest(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID)
@@ -360,6 +372,12 @@ func (_ Unimplemented) ResumeRequest(w http.ResponseWriter, r *http.Request, pri
 // GetDeliveries Show the calls of a request's webhooks with every attempt
 // (GET /api/v1/privacy-request/{privacy_request_id}/delivery)
 func (_ Unimplemented) GetDeliveries(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResendCall Call a one_way webhook again that was not reached
+// (POST /api/v1/privacy-request/{privacy_request_id}/delivery/{call_id}/resend)
+func (_ Unimplemented) ResendCall(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID, callID string) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -937,6 +955,41 @@ func (siw *ServerInterfaceWrapper) GetDeliveries(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// ResendCall operation middleware
+func (siw *ServerInterfaceWrapper) ResendCall(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "privacy_request_id" -------------
+	var privacyRequestID RequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "privacy_request_id", chi.URLParam(r, "privacy_request_id"), &privacyRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "privacy_request_id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "call_id" -------------
+	var callID string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "call_id", chi.URLParam(r, "call_id"), &callID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "call_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResendCall(w, r, privacyRequestID, callID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // FinalizeRequest operation middleware
 func (siw *ServerInterfaceWrapper) FinalizeRequest(w http.ResponseWriter, r *http.Request) {
 
@@ -1252,6 +1305,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/api/v1/privacy-request/{privacy_request_id}/delivery", wrapper.GetDeliveries)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/api/v1/privacy-request/{privacy_request_id}/delivery/{call_id}/resend", wrapper.ResendCall)
 	})
 	r.Group(func(r chi.Router) {
 		r.Patch(options.BaseURL+"/api/v1/privacy-request/administrate/approve", wrapper.ApproveRequests)
@@ -2272,6 +2328,85 @@ func (response GetDeliveries503JSONResponse) VisitGetDeliveriesResponse(w http.R
 	return err
 }
 
+type ResendCallRequestObject struct {
+	PrivacyRequestID RequestID `json:"privacy_request_id"`
+	CallID           string    `json:"call_id"`
+}
+
+type ResendCallResponseObject interface {
+	VisitResendCallResponse(w http.ResponseWriter) error
+}
+
+type ResendCall200JSONResponse Resent
+
+func (response ResendCall200JSONResponse) VisitResendCallResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendCall400JSONResponse struct{ RefusedJSONResponse }
+
+func (response ResendCall400JSONResponse) VisitResendCallResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendCall404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ResendCall404JSONResponse) VisitResendCallResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendCall422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ResendCall422JSONResponse) VisitResendCallResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendCall503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ResendCall503JSONResponse) VisitResendCallResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type FinalizeRequestRequestObject struct {
 	PrivacyRequestID RequestID `json:"privacy_request_id"`
 }
@@ -2739,6 +2874,9 @@ type StrictServerInterface interface {
 	// GetDeliveries Show the calls of a request's webhooks with every attempt
 	// (GET /api/v1/privacy-request/{privacy_request_id}/delivery)
 	GetDeliveries(ctx context.Context, request GetDeliveriesRequestObject) (GetDeliveriesResponseObject, error)
+	// ResendCall Call a one_way webhook again that was not reached
+	// (POST /api/v1/privacy-request/{privacy_request_id}/delivery/{call_id}/resend)
+	ResendCall(ctx context.Context, request ResendCallRequestObject) (ResendCallResponseObject, error)
 	// FinalizeRequest Finalize a request that waits for it
 	// (POST /api/v1/privacy-request/{privacy_request_id}/finalize)
 	FinalizeRequest(ctx context.Context, request FinalizeRequestRequestObject) (FinalizeRequestResponseObject, error)
@@ -3153,6 +3291,33 @@ func (sh *strictHandler) GetDeliveries(w http.ResponseWriter, r *http.Request, p
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetDeliveriesResponseObject); ok {
 		if err := validResponse.VisitGetDeliveriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResendCall operation middleware
+func (sh *strictHandler) ResendCall(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID, callID string) {
+	var request ResendCallRequestObject
+
+	request.PrivacyRequestID = privacyRequestID
+	request.CallID = callID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendCall(ctx, request.(ResendCallRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendCall")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResendCallResponseObject); ok {
+		if err := validResponse.VisitResendCallResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

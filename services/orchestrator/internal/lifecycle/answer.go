@@ -9,6 +9,7 @@ import (
 // webhook takes a fact of the dispatcher.
 func (d *draft) webhook(f *WebhookFact) Outcome {
 	id := f.Data.CallID
+	noted := d.noteUndelivered(f)
 	switch {
 	case d.waitsFor(record.WaitCall, id):
 		return d.twoWayAnswer(f)
@@ -16,6 +17,8 @@ func (d *draft) webhook(f *WebhookFact) Outcome {
 		d.endWait()
 		d.rec.Run.Index++
 		d.advance()
+		return d.accept()
+	case noted:
 		return d.accept()
 	case d.rec.Status == record.AwaitingPreApproval && f.Type == events.WebhookFailed:
 		return d.replierUnreachable(f)

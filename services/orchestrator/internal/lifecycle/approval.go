@@ -20,7 +20,7 @@ func (d *draft) seekApproval() {
 	ctx := d.in.Context
 	switch {
 	case !ctx.ManualApproval || d.rec.Policy.Action() == record.ActionConsent:
-		d.approve(events.ReasonAutomatic, "")
+		d.approve(events.ReasonAutomatic)
 	case len(ctx.PreApproval) > 0:
 		d.askRepliers(ctx.PreApproval)
 	default:
@@ -59,6 +59,11 @@ func (d *draft) replied(callID, reply string) Outcome {
 	}
 	d.rec.Repliers[i].Reply = reply
 	hook := d.rec.Repliers[i].Webhook
+	if reply == replyEligible {
+		d.fact(events.RequestPreApprovalEligible, func(r *record.Recipe) {
+			r.Webhook, r.CallID, r.Message = &hook, callID, messageEligible(hook)
+		})
+	}
 	if reply == replyNotEligible {
 		d.endWait()
 		d.rec.Status = record.PreApprovalNotEligible
@@ -69,26 +74,60 @@ func (d *draft) replied(callID, reply string) Outcome {
 		return d.accept()
 	}
 	if d.allEligible() {
-		d.endWait()
-		d.review()
-		d.approve(events.ReasonPreApproval, messageAutoApproved)
+		d.approveByRepliers(&hook)
 	}
 	return d.accept()
+}
+
+// recount looks whether those pre-approval webhooks that still exist decide by
+// themselves, since others were deleted before they replied. With none left the
+// request is for a person (beyond §2).
+func (d *draft) recount() Outcome {
+	if d.rec.Status != record.AwaitingPreApproval {
+		return d.ignore()
+	}
+	var last *record.Webhook
+	for _, r := range d.rec.Repliers {
+		if d.exists(r.Webhook.ID) {
+			last = &r.Webhook
+		}
+	}
+	switch {
+	case last == nil:
+		d.allEligible() // notes who is gone
+		d.waitForPerson(events.ReasonPreApprovalNoRepliers, messagePreApprovalNoneLeft)
+	case d.allEligible():
+		d.approveByRepliers(last)
+	default:
+		return d.ignore()
+	}
+	return d.accept()
+}
+
+// approveByRepliers approves with the reply of the last one.
+func (d *draft) approveByRepliers(last *record.Webhook) {
+	d.endWait()
+	d.review()
+	d.rec.Status = record.Approved
+	d.fact(events.RequestApproved, func(r *record.Recipe) {
+		r.Reason, r.Message, r.Webhook = events.ReasonPreApproval, messageAutoApproved, last
+	})
+	d.start()
 }
 
 // allEligible says whether every webhook that is still expected has replied.
 // One that was deleted before it replied no longer counts.
 func (d *draft) allEligible() bool {
+	all := true
 	for i, r := range d.rec.Repliers {
-		if r.Reply == "" && !d.exists(r.Webhook.ID) {
+		switch {
+		case r.Reply == "" && !d.exists(r.Webhook.ID):
 			d.rec.Repliers[i].Gone = true
-			continue
-		}
-		if r.Reply != replyEligible {
-			return false
+		case r.Reply != replyEligible:
+			all = false
 		}
 	}
-	return true
+	return all
 }
 
 // exists says whether there still is a pre-approval webhook.
@@ -113,8 +152,8 @@ func (d *draft) waitForPerson(reason, message string) {
 }
 
 // approve approves and starts the run.
-func (d *draft) approve(reason, message string) {
+func (d *draft) approve(reason string) {
 	d.rec.Status = record.Approved
-	d.fact(events.RequestApproved, func(r *record.Recipe) { r.Reason, r.Message = reason, message })
+	d.fact(events.RequestApproved, because(reason))
 	d.start()
 }

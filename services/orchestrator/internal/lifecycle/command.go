@@ -55,7 +55,7 @@ func (d *draft) command(c *work.Command) Outcome {
 		}
 		d.endWait()
 		d.review()
-		d.approve(events.ReasonManual, "")
+		d.approve(events.ReasonManual)
 		return d.accept()
 	case work.Deny:
 		return d.deny(c)
@@ -76,6 +76,10 @@ func (d *draft) command(c *work.Command) Outcome {
 		return d.softDelete(c)
 	case work.Timeout:
 		return d.timeout(c.CallID)
+	case work.Resend:
+		return d.resend(c.CallID)
+	case work.Recount:
+		return d.recount()
 	}
 	return d.ignore()
 }
@@ -150,6 +154,9 @@ func (d *draft) timeout(callID string) Outcome {
 		d.rec.Run.Index++
 		d.advance()
 	case record.WaitPreApproval:
+		if out := d.recount(); out.Next != nil {
+			return out
+		}
 		d.waitForPerson(events.ReasonPreApprovalTimeout, messagePreApprovalTimeout)
 	case record.WaitCall:
 		hook := d.current()

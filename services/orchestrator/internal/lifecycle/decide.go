@@ -19,7 +19,7 @@ func (ru Rules) Decide(rec *record.Record, in Input, now time.Time) Outcome {
 		return reject(work.RejectedUnknown, "")
 	}
 	if slices.Contains(rec.Commands, in.ID) {
-		return Outcome{Answer: work.Answer{Accepted: true, Status: rec.Status}}
+		return repeated(rec, in)
 	}
 	if in.Command != nil && in.Command.Name == work.Submit {
 		return reject(work.RejectedExists, rec.Status)
@@ -41,6 +41,17 @@ func (ru Rules) Decide(rec *record.Record, in Input, now time.Time) Outcome {
 	return reject(work.RejectedNotAwaited, rec.Status)
 }
 
+// repeated is the answer to an input that was accepted before.
+func repeated(rec *record.Record, in Input) Outcome {
+	answer := work.Answer{Accepted: true, Status: rec.Status}
+	if in.Command != nil && in.Command.Name == work.Resend {
+		if i := undelivered(rec, in.Command.CallID); i >= 0 {
+			answer.CallID = rec.Undelivered[i].ResentAs
+		}
+	}
+	return Outcome{Answer: answer}
+}
+
 // NeedsContext says whether Decide looks at in.Context for this input, so that
 // it has to be loaded first.
 func NeedsContext(rec *record.Record, in Input) bool {
@@ -51,6 +62,10 @@ func NeedsContext(rec *record.Record, in Input) bool {
 			return rec == nil
 		case work.Approve, work.Retry, work.Requeue, work.Resubmit:
 			return rec != nil && !rec.Status.Final()
+		case work.Recount, work.Timeout:
+			return rec != nil && rec.Status == record.AwaitingPreApproval
+		case work.Resend:
+			return rec != nil
 		}
 	case in.Callback != nil:
 		return rec != nil && (in.Callback.Type == events.CallbackEligible || in.Callback.Type == events.CallbackNotEligible)

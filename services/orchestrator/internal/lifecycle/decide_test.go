@@ -343,10 +343,16 @@ func TestPreApproval(t *testing.T) {
 		t.Parallel()
 		l := ask(t)
 		l.callback(events.CallbackEligible, l.rec.Repliers[0].CallID, "")
-		l.want(record.AwaitingPreApproval, "")
+		l.want(record.AwaitingPreApproval, "request.pre_approval_eligible")
+		if want := "Pre-approval webhook 'Asked' responded: eligible"; l.rec.Outbox[0].Message != want {
+			t.Errorf("message %q, want %q", l.rec.Outbox[0].Message, want)
+		}
 		l.refused(l.callback(events.CallbackEligible, l.rec.Repliers[0].CallID, ""), work.RejectedReplied)
 		l.callback(events.CallbackEligible, l.rec.Repliers[1].CallID, "")
-		l.want(record.InProcessing, "request.approved request.started webhook.requested", "one")
+		l.want(record.InProcessing, "request.pre_approval_eligible request.approved request.started webhook.requested", "one")
+		if approved := l.rec.Outbox[1]; approved.Webhook.ID != other.ID || approved.Message != "Request auto-approved by pre-approval webhooks" {
+			t.Errorf("approved: %+v", approved)
+		}
 	})
 	t.Run("resubmitted", func(t *testing.T) {
 		t.Parallel()
@@ -354,7 +360,7 @@ func TestPreApproval(t *testing.T) {
 		for _, r := range l.rec.Repliers {
 			l.callback(events.CallbackEligible, r.CallID, "")
 		}
-		l.want(record.InProcessing, "request.approved request.started webhook.requested", "one")
+		l.want(record.InProcessing, "request.pre_approval_eligible request.approved request.started webhook.requested", "one")
 		for range 2 { // nobody but them has approved it, so they are asked again
 			l.command(work.Resubmit)
 			l.want(record.AwaitingPreApproval,
@@ -381,7 +387,33 @@ func TestPreApproval(t *testing.T) {
 			l.refused(l.callback(reply, l.rec.Repliers[1].CallID, ""), work.RejectedNotAwaited)
 		}
 		l.callback(events.CallbackEligible, l.rec.Repliers[0].CallID, "")
+		l.want(record.InProcessing, "request.pre_approval_eligible request.approved request.started webhook.requested", "one")
+	})
+	t.Run("one deleted after the other replied", func(t *testing.T) {
+		t.Parallel()
+		l := ask(t)
+		l.callback(events.CallbackEligible, l.rec.Repliers[0].CallID, "")
+		l.refused(l.command(work.Recount), work.RejectedNotAwaited)
+		l.ctx.PreApproval = []record.Webhook{asked}
+		l.command(work.Recount)
 		l.want(record.InProcessing, "request.approved request.started webhook.requested", "one")
+		l.refused(l.command(work.Recount), work.RejectedNotAwaited)
+	})
+	t.Run("none left", func(t *testing.T) {
+		t.Parallel()
+		for _, end := range []func(*life){
+			func(l *life) { l.command(work.Recount) },
+			func(l *life) { l.now = l.rec.Wait.Until; l.timeout() }, // at the latest
+		} {
+			l := ask(t)
+			l.callback(events.CallbackEligible, l.rec.Repliers[0].CallID, "")
+			l.ctx.PreApproval = nil
+			end(l)
+			l.want(record.Pending, "request.pending")
+			if l.rec.Outbox[0].Reason != events.ReasonPreApprovalNoRepliers {
+				t.Errorf("reason %s", l.rec.Outbox[0].Reason)
+			}
+		}
 	})
 	t.Run("one unreachable", func(t *testing.T) {
 		t.Parallel()
@@ -389,6 +421,65 @@ func TestPreApproval(t *testing.T) {
 		l.webhook(events.WebhookFailed, events.WebhookData{CallID: l.rec.Repliers[0].CallID, Outcome: events.OutcomeRefused, Error: "connection refused"})
 		l.want(record.Pending, "request.pending")
 	})
+}
+
+func TestResend(t *testing.T) {
+	t.Parallel()
+	l := setup(t)
+	l.command(work.Submit)
+	first := l.rec.Wait.CallID
+	resend := func(id string) work.Answer {
+		return l.give(Input{Command: &work.Command{Name: work.Resend, RequestID: "pri_1", CallID: id, Actor: "client"}})
+	}
+	l.refused(resend(first), work.RejectedCall)
+	l.webhook(events.WebhookUndelivered, events.WebhookData{Webhook: events.Webhook(one)})
+	l.want(record.InProcessing, "webhook.requested", "two")
+	l.refused(resend(l.rec.Wait.CallID), work.RejectedCall) // a two_way call has another way: retry
+	l.webhook(events.WebhookSucceeded, events.WebhookData{})
+	l.webhook(events.WebhookSucceeded, events.WebhookData{})
+	late := l.rec.Wait.CallID
+	l.now = l.rec.Wait.Until
+	l.timeout()
+	l.want(record.Complete, "request.completed")
+
+	answer := resend(first)
+	l.want(record.Complete, "webhook.requested", "one")
+	if call := l.rec.Outbox[1]; call.CallID != answer.CallID || answer.CallID == first || call.ResendOf != first || call.Phase != record.Pre {
+		t.Errorf("%+v answered with %s", call, answer.CallID)
+	}
+	l.refused(resend(first), work.RejectedResent)
+	l.refused(l.webhook(events.WebhookUndelivered, events.WebhookData{CallID: first, Webhook: events.Webhook(one)}), work.RejectedNotAwaited)
+
+	// a call that the run has left behind long since, and the new one
+	l.webhook(events.WebhookUndelivered, events.WebhookData{CallID: late, Webhook: events.Webhook(after)})
+	l.webhook(events.WebhookUndelivered, events.WebhookData{CallID: answer.CallID, Webhook: events.Webhook(one)})
+	l.ctx.IdentityGone = true
+	l.refused(resend(late), work.RejectedIdentity)
+	l.ctx.IdentityGone = false
+	resend(late)
+	l.want(record.Complete, "webhook.requested", "after")
+	resend(answer.CallID)
+	l.want(record.Complete, "webhook.requested", "one")
+
+	in := Input{ID: "again", Command: &work.Command{Name: work.Resend, RequestID: "pri_1", CallID: l.rec.Outbox[1].CallID}}
+	l.webhook(events.WebhookUndelivered, events.WebhookData{CallID: in.Command.CallID, Webhook: events.Webhook(one)})
+	if once, twice := l.give(in), l.give(in); once.CallID == "" || once.CallID != twice.CallID {
+		t.Errorf("a repeated command is answered with %q, then with %q", once.CallID, twice.CallID)
+	}
+}
+
+func TestAnUndeliveredCallOfAnotherIsNotNoted(t *testing.T) {
+	t.Parallel()
+	l := setup(t)
+	l.command(work.Submit)
+	for _, id := range []string{
+		"", "nonsense", "pri_2_1_pre_pol_one_1", "pri_1_2_pre_pol_one_1", "pri_1_1_pre_pol_two_1",
+		"pri_1_1_preapproval_pol_one_1", "pri_1_1_execute_access_1",
+	} {
+		l.refused(l.give(Input{Webhook: &WebhookFact{
+			Type: events.WebhookUndelivered, Data: events.WebhookData{CallID: id, Webhook: events.Webhook(one)},
+		}}), work.RejectedNotAwaited)
+	}
 }
 
 func TestResubmitApprovesNothing(t *testing.T) {

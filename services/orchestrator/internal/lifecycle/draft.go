@@ -31,11 +31,13 @@ func (ru Rules) open(rec *record.Record, in Input, now time.Time) *draft {
 	next.Staged = slices.Clone(rec.Staged)
 	next.Repliers = slices.Clone(rec.Repliers)
 	next.Commands = slices.Clone(rec.Commands)
+	next.Undelivered = slices.Clone(rec.Undelivered)
 	if rec.Wait != nil {
 		wait := *rec.Wait
 		next.Wait = &wait
 	}
 	next.Revision++
+	next.Epoch = ru.Epoch
 	next.UpdatedAt = now
 	return &draft{rules: ru, in: in, now: now, rec: &next}
 }
@@ -102,10 +104,15 @@ func (d *draft) touch() { d.put(record.Recipe{Kind: record.RecipeTouch}) }
 
 // call orders a call of a webhook and returns its id.
 func (d *draft) call(phase record.Phase, hook record.Webhook, until time.Time) string {
+	return d.callInPlaceOf("", phase, hook, until)
+}
+
+// callInPlaceOf orders a call, in place of an undelivered one where it is named.
+func (d *draft) callInPlaceOf(undelivered string, phase record.Phase, hook record.Webhook, until time.Time) string {
 	d.rec.Run.Order++
 	id := record.WebhookCall(d.rec.ID, d.rec.Run.Number, phase, hook.ID, d.rec.Run.Order).String()
 	set := func(r *record.Recipe) {
-		r.CallID, r.Webhook, r.Phase, r.Until = id, &hook, phase, &until
+		r.CallID, r.ResendOf, r.Webhook, r.Phase, r.Until = id, undelivered, &hook, phase, &until
 	}
 	d.fact(events.WebhookRequested, set)
 	r := record.Recipe{Kind: record.RecipeCall}

@@ -51,6 +51,7 @@ type history struct {
 	calls    []record.Recipe // calls and executions in order
 	ended    map[string]bool // calls whose webhook has ended or released the request
 	outputs  map[string]bool // ids of outputs
+	resent   map[string]bool // undelivered calls that were made once more
 	earlier  []Input
 	sequence uint64
 }
@@ -58,7 +59,7 @@ type history struct {
 func newHistory(t failer, c chooser) *history {
 	h := &history{
 		t: t, c: c, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		ended: map[string]bool{}, outputs: map[string]bool{},
+		ended: map[string]bool{}, outputs: map[string]bool{}, resent: map[string]bool{},
 		rules: Rules{
 			DeliveryMaxAge: time.Hour, DelayTimeout: 2 * time.Hour, ReleaseAfter: 30 * time.Second,
 			ExecutionTimeout: 3 * time.Hour, Epoch: "e1", External: c.choose("external", 2) == 1,
@@ -109,9 +110,18 @@ func (h *history) input() Input {
 		names := []string{
 			work.Approve, work.Deny, work.Cancel, work.Resume, work.Retry, work.Retry,
 			work.Requeue, work.Resubmit, work.Submit, work.SoftDelete, work.Approve, work.Approve,
+			work.Resend, work.Resend, work.Resend, work.Recount,
 		}
 		in := h.command(names[h.c.choose("command", len(names))], "")
 		in.Context.IdentityGone = h.c.choose("identity gone", 20) == 0
+		switch in.Command.Name {
+		case work.Resend:
+			if len(h.calls) > 0 {
+				in.Command.CallID = h.calls[h.c.choose("resend", len(h.calls))].CallID
+			}
+		case work.Recount:
+			in.Context.PreApproval = in.Context.PreApproval[:h.c.choose("left", len(in.Context.PreApproval)+1)]
+		}
 		return in
 	}
 	if kind == 3 && h.rec.Wait != nil {
@@ -151,7 +161,7 @@ func (h *history) answer(call record.Recipe) Input {
 		}}
 	}
 	return Input{ID: h.id(), Webhook: &WebhookFact{
-		Type: eventType, Data: events.WebhookData{CallID: call.CallID, StagedKey: staged},
+		Type: eventType, Data: events.WebhookData{CallID: call.CallID, Webhook: events.Webhook(*call.Webhook), StagedKey: staged},
 	}}
 }
 
@@ -217,6 +227,7 @@ var legal = map[record.Status][]record.Status{
 	record.InProcessing:           {record.InProcessing, record.Paused, record.Complete, record.Failed, record.Canceled, record.Pending, record.AwaitingPreApproval},
 	record.Paused:                 {record.Paused, record.InProcessing, record.Complete, record.Failed, record.Canceled, record.Pending, record.AwaitingPreApproval},
 	record.Failed:                 {record.Failed, record.InProcessing, record.Complete, record.Pending, record.AwaitingPreApproval},
+	record.Complete:               {record.Complete}, // where a one_way call is sent again
 }
 
 func (h *history) checkTransition(before *record.Record, in Input, next *record.Record) {
@@ -230,11 +241,37 @@ func (h *history) checkTransition(before *record.Record, in Input, next *record.
 	if !deleted && !slices.Contains(legal[before.Status], next.Status) {
 		h.t.Fatalf("%s → %s by %s", before.Status, next.Status, show(in))
 	}
+	if (before.Status == record.Complete || in.Command != nil && in.Command.Name == work.Resend) && !deleted {
+		h.checkResend(before, in, next)
+	}
 	if before.DeletedAt != nil {
 		h.t.Fatalf("a deleted request was changed by %s", show(in))
 	}
 	if len(next.Staged) > len(before.Staged)+2 {
 		h.t.Fatalf("one input brought %d identities", len(next.Staged)-len(before.Staged))
+	}
+}
+
+// checkResend: what happens to a request that has ended, or is not concerned, is
+// a call that is not waited for, of a webhook that was not reached, once.
+func (h *history) checkResend(before *record.Record, in Input, next *record.Record) {
+	if next.Status != before.Status || show(next.Wait) != show(before.Wait) || next.Run.Index != before.Run.Index || next.Run.Step != before.Run.Step {
+		h.t.Fatalf("the run was changed by %s", show(in))
+	}
+	if in.Command == nil {
+		return // it was noted that the call was not delivered
+	}
+	i := undelivered(before, in.Command.CallID)
+	if i < 0 || before.Undelivered[i].ResentAs != "" || before.Undelivered[i].Webhook.Direction != record.OneWay {
+		h.t.Fatalf("sent again, but not undelivered: %s", show(in))
+	}
+	if h.resent[in.Command.CallID] {
+		h.t.Fatalf("%s was sent again twice", in.Command.CallID)
+	}
+	h.resent[in.Command.CallID] = true
+	if call := next.Outbox[len(next.Outbox)-1]; len(next.Outbox) != 2 || call.Kind != record.RecipeCall ||
+		call.CallID == in.Command.CallID || call.CallID != next.Undelivered[i].ResentAs {
+		h.t.Fatalf("it was ordered as %s", show(next.Outbox))
 	}
 }
 
@@ -251,7 +288,9 @@ func (h *history) checkOutputs(next *record.Record) {
 				h.t.Fatalf("fact %s has sequence %d, not %d", r.Type, r.Sequence, h.sequence)
 			}
 		case record.RecipeCall:
-			h.checkCall(next, r)
+			if r.ResendOf == "" {
+				h.checkCall(next, r)
+			}
 			h.calls = append(h.calls, r)
 		case record.RecipeExecute:
 			h.calls = append(h.calls, r)
@@ -270,7 +309,7 @@ func (h *history) checkCall(next *record.Record, r record.Recipe) {
 	for _, c := range h.calls {
 		if id, err := record.ParseCallID(c.CallID); err != nil {
 			h.t.Fatalf("%v", err)
-		} else if id.Run == next.Run.Number && c.Phase == r.Phase {
+		} else if id.Run == next.Run.Number && c.Phase == r.Phase && c.ResendOf == "" {
 			last[c.Webhook.ID] = c.CallID
 		}
 	}

@@ -71,7 +71,8 @@ type Rules struct {
 	// External says that executions are done by executors; otherwise the
 	// execution step ends at once.
 	External bool
-	// Epoch is put into new records.
+	// Epoch is put into every next record: two that were decided from the same
+	// one, before and after the store went back, differ in it.
 	Epoch string
 }
 

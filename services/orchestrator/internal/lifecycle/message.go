@@ -14,9 +14,10 @@ const (
 	// MessageExpired is the entry of an expired halt or identity (contract §12).
 	MessageExpired = "Privacy request has expired. Please resubmit information."
 
-	messageAutoApproved       = "Request auto-approved by pre-approval webhooks"
-	messagePreApprovalTimeout = "Not all pre-approval webhooks replied in time. The request waits for a person."
-	messageImmediate          = "No executor is configured: the webhooks did the work."
+	messageAutoApproved        = "Request auto-approved by pre-approval webhooks"
+	messagePreApprovalTimeout  = "Not all pre-approval webhooks replied in time. The request waits for a person."
+	messagePreApprovalNoneLeft = "No pre-approval webhook is left that could reply. The request waits for a person."
+	messageImmediate           = "No executor is configured: the webhooks did the work."
 )
 
 // MessageNoRule is the entry of a policy that has no rule (contract §8).
@@ -36,6 +37,10 @@ func messageTriggered(hooks []record.Webhook) string {
 	return "Triggered pre-approval webhooks: " + strings.Join(names, ", ")
 }
 
+func messageEligible(hook record.Webhook) string {
+	return fmt.Sprintf("Pre-approval webhook '%s' responded: eligible", hook.Name)
+}
+
 func messageNotEligible(hook record.Webhook) string {
 	return fmt.Sprintf("Request flagged for manual review by pre-approval webhooks. Webhook '%s' responded: not eligible", hook.Name)
 }
@@ -49,7 +54,7 @@ func messageExecutionTimeout(step record.Step, limit time.Duration) string {
 }
 
 func messageExecutionFailed(text string) string {
-	if text == "" {
+	if text = record.LogText(text); text == "" {
 		return "The execution failed."
 	}
 	return text

@@ -81,7 +81,7 @@ func webhookData(r record.Recipe) (events.WebhookData, error) {
 	}
 	return events.WebhookData{
 		Sequence: r.Sequence, CallID: r.CallID, Run: id.Run, Phase: string(id.WebhookPhase()), Order: id.Order,
-		Webhook: *webhook(r.Webhook), Until: r.Until,
+		Webhook: *webhook(r.Webhook), Until: r.Until, ResendOf: r.ResendOf, Actor: actorOf(r),
 	}, nil
 }
 
@@ -93,6 +93,15 @@ func webhook(w *record.Webhook) *events.Webhook {
 		ID: w.ID, Key: w.Key, Name: w.Name, Direction: w.Direction,
 		ConnectionID: w.ConnectionID, ConnectionKey: w.ConnectionKey,
 	}
+}
+
+// actorOf names who asked for a call: of a resend only, since the calls of a run
+// are ordered by nobody.
+func actorOf(r record.Recipe) *string {
+	if r.ResendOf == "" {
+		return nil
+	}
+	return orNil(r.Actor)
 }
 
 func orZero(t *time.Time) time.Time {

@@ -19,9 +19,6 @@ const (
 
 // Actions of the audit trail that are not just a transition.
 const (
-	// AuditEligible is the reply of a pre-approval webhook; its text names the
-	// webhook, which the reader looks up in the record.
-	AuditEligible = "pre_approval_eligible"
 	// AuditDenied and AuditCanceled are shown with the reason, which is sealed
 	// in the record.
 	AuditDenied   = "denied"
@@ -70,8 +67,6 @@ func (b *Batch) AddFact(e events.Event) error {
 		return b.addRequest(e)
 	case "webhook":
 		return b.addWebhook(e)
-	case "callback":
-		return b.addCallback(e)
 	case "execution":
 		return b.addExecution(e)
 	}
@@ -108,6 +103,10 @@ func requestEntry(eventType string, data events.RequestData) (Entry, bool) {
 		return audit("deleted", "Request deleted", nil, data.Actor)
 	case events.RequestAwaitingPreApproval:
 		return audit("pre_approval_webhook_triggered", "Triggered pre-approval webhooks", &data.Message, nil)
+	case events.RequestPreApprovalEligible:
+		entry, ok := audit("pre_approval_eligible", "Request auto-approved by pre-approval webhooks", &data.Message, nil)
+		entry.WebhookID = webhookID(data.Webhook)
+		return entry, ok
 	case events.RequestPreApprovalNotEligible:
 		entry, ok := audit("pre_approval_not_eligible", "Request flagged for manual review by pre-approval webhooks", &data.Message, nil)
 		entry.WebhookID = webhookID(data.Webhook)
@@ -195,6 +194,12 @@ func (b *Batch) addWebhook(e events.Event) error {
 		WebhookID: &data.Webhook.ID, Sequence: data.Sequence,
 	}
 	switch e.Type() {
+	case events.WebhookRequested:
+		if data.ResendOf == "" {
+			return nil
+		}
+		entry.Kind, entry.Status, entry.DatasetName, entry.UserID = kindAudit, "resent", "Webhook resent", data.Actor
+		entry.Message = text(fmt.Sprintf("Webhook '%s' is called again", data.Webhook.Key))
 	case events.WebhookSucceeded:
 		entry.Status, entry.Message = logComplete, text(fmt.Sprintf("Webhook '%s' succeeded", data.Webhook.Key))
 	case events.WebhookHalted:
@@ -224,34 +229,18 @@ func troubleText(data events.WebhookData, what string) *string {
 	return text(fmt.Sprintf("Webhook '%s' %s: %s", data.Webhook.Key, what, data.Error))
 }
 
-// addCallback tells the eligible replies; what the other callbacks do is told
-// by the transitions that they cause.
-func (b *Batch) addCallback(e events.Event) error {
-	if e.Type() != events.CallbackEligible {
-		return nil
-	}
-	data, err := decode[events.CallbackData](e)
-	if err != nil {
-		return err
-	}
-	b.add(e, Entry{
-		Kind: kindAudit, Status: AuditEligible,
-		DatasetName: "Request auto-approved by pre-approval webhooks", WebhookID: &data.WebhookID,
-	})
-	return nil
-}
-
 func (b *Batch) addExecution(e events.Event) error {
 	data, err := decode[events.ExecutionData](e)
 	if err != nil {
 		return err
 	}
-	entry := Entry{Kind: kindExecution, DatasetName: "Execution: " + data.Action, ActionType: text(data.Action), Message: text(data.Message)}
+	action, message := record.LogText(data.Action), record.LogText(data.Message) // an executor may say anything
+	entry := Entry{Kind: kindExecution, DatasetName: "Execution: " + action, ActionType: text(action), Message: text(message)}
 	switch e.Type() {
 	case events.ExecutionCompleted:
 		entry.Status = logComplete
 	case events.ExecutionProgressed:
-		if data.Message == "" {
+		if message == "" {
 			return nil // a heartbeat
 		}
 		entry.Status = logInProgress

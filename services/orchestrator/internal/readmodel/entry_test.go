@@ -1,8 +1,10 @@
 package readmodel
 
 import (
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/parley-dsr/parley/pkg/events"
 )
@@ -39,6 +41,13 @@ func TestEntriesOfTransitions(t *testing.T) {
 			[]string{
 				"audit", "Triggered pre-approval webhooks", "pre_approval_webhook_triggered", "Triggered pre-approval webhooks: a, b",
 				"<null>", "<null>",
+			},
+		},
+		"one is eligible": {
+			events.RequestPreApprovalEligible, events.RequestData{Message: "Pre-approval webhook 'n' responded: eligible", Webhook: hook},
+			[]string{
+				"audit", "Request auto-approved by pre-approval webhooks", "pre_approval_eligible",
+				"Pre-approval webhook 'n' responded: eligible", "<null>", "<null>",
 			},
 		},
 		"finished": {
@@ -85,7 +94,8 @@ func TestFactsWithoutAnEntry(t *testing.T) {
 	t.Parallel()
 	for eventType, data := range map[string]any{
 		events.RequestCreated: events.RequestData{}, events.RequestStarted: events.RequestData{},
-		events.CallbackResumed: events.CallbackData{}, events.ExecutionProgressed: events.ExecutionData{},
+		events.CallbackResumed: events.CallbackData{}, events.CallbackEligible: events.CallbackData{},
+		events.ExecutionProgressed: events.ExecutionData{},
 		events.ExecutionFailed: events.ExecutionData{Message: "m"}, events.WebhookRequested: events.WebhookData{},
 		events.WebhookFailed: events.WebhookData{Phase: "pre"},
 	} {
@@ -97,5 +107,41 @@ func TestFactsWithoutAnEntry(t *testing.T) {
 		if err := b.AddFact(e); err != nil || len(b.Entries) != 0 {
 			t.Errorf("%s: %v %v", eventType, b.Entries, err)
 		}
+	}
+}
+
+func TestWhatExecutorsSayIsCleaned(t *testing.T) {
+	t.Parallel()
+	e, err := events.New(events.SourceExecutor, events.ExecutionCompleted, "f", "pri_1", time.Now(),
+		events.ExecutionData{Action: "acc\x00ess", Message: "a\x00b\n" + strings.Repeat("x", 2000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b Batch
+	if err := b.AddFact(e); err != nil || len(b.Entries) != 1 {
+		t.Fatalf("%v %v", b.Entries, err)
+	}
+	got := b.Entries[0]
+	if got.DatasetName != "Execution: access" || *got.ActionType != "access" ||
+		!strings.HasPrefix(*got.Message, "ab xx") || utf8.RuneCountInString(*got.Message) != 1000 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestACallThatIsMadeAgainIsInTheAuditTrail(t *testing.T) {
+	t.Parallel()
+	actor := "client"
+	e, err := events.New(events.SourceOrchestrator, events.WebhookRequested, "f", "pri_1", time.Now(), events.WebhookData{
+		CallID: "c2", ResendOf: "c1", Actor: &actor, Webhook: events.Webhook{ID: "pol_1", Key: "k"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b Batch
+	if err := b.AddFact(e); err != nil || len(b.Entries) != 1 {
+		t.Fatalf("%v %v", b.Entries, err)
+	}
+	if got := b.Entries[0]; got.Kind != kindAudit || got.Status != "resent" || *got.Message != "Webhook 'k' is called again" || *got.UserID != actor {
+		t.Errorf("%+v", got)
 	}
 }

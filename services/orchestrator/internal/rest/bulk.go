@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"strings"
+
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/api"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/view"
@@ -12,7 +14,9 @@ type outcome struct {
 	request     *view.Request
 	failure     *api.Failure
 	unavailable bool
-	err         error
+	// maybe is the id of a request that may have been created all the same.
+	maybe string
+	err   error
 }
 
 func failed(message string, data any) outcome {
@@ -35,6 +39,8 @@ func named(id string) map[string]string { return map[string]string{"privacy_requ
 func gather(outcomes []outcome) (api.RequestBulk, error) {
 	bulk := api.RequestBulk{Succeeded: []api.PrivacyRequest{}, Failed: []api.Failure{}}
 	missing := 0
+	var maybe []string
+	why := ""
 	for _, o := range outcomes {
 		switch {
 		case o.err != nil:
@@ -47,9 +53,15 @@ func gather(outcomes []outcome) (api.RequestBulk, error) {
 		if o.unavailable {
 			missing++
 		}
+		if o.maybe != "" {
+			maybe, why = append(maybe, o.maybe), o.failure.Message
+		}
 	}
-	if missing > 0 && missing == len(outcomes) {
-		return bulk, edge.Unavailable(retryAfter, "%s", bulk.Failed[0].Message)
+	switch {
+	case missing == 0 || missing < len(outcomes):
+		return bulk, nil
+	case len(maybe) > 0: // a client has to look before it submits again
+		return bulk, edge.Unavailable(retryAfter, "%s: %s", why, strings.Join(maybe, ", "))
 	}
-	return bulk, nil
+	return bulk, edge.Unavailable(retryAfter, "%s", bulk.Failed[0].Message)
 }

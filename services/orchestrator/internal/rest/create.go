@@ -102,9 +102,9 @@ func (s *Server) submitted(ctx context.Context, c work.Command, r intake.Request
 	answer, err := s.send(ctx, c)
 	switch {
 	case errors.Is(err, door.ErrNoAnswer):
-		return s.unavailable(err, textNotConfirmed, named(c.RequestID))
+		return s.unconfirmed(err, textNotConfirmed, c.RequestID)
 	case errors.Is(err, door.ErrUnconfirmed):
-		return s.unavailable(err, textNotKnown, named(c.RequestID))
+		return s.unconfirmed(err, textNotKnown, c.RequestID)
 	}
 	if err == nil && answer.Accepted {
 		return created(answer.Request, r)
@@ -121,6 +121,13 @@ func (s *Server) submitted(ctx context.Context, c work.Command, r intake.Request
 		return failed(fmt.Sprintf("Policy with key %s must contain at least one Rule.", r.Submission.PolicyKey), r.Echo)
 	}
 	return failed(textNotAdded, r.Echo)
+}
+
+// unconfirmed is a submission of which the caller has to look what became of it.
+func (s *Server) unconfirmed(err error, message, id string) outcome {
+	out := s.unavailable(err, message, named(id))
+	out.maybe = id
+	return out
 }
 
 func created(shown json.RawMessage, r intake.Request) outcome {

@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/parley-dsr/parley/internal/edge"
@@ -150,8 +149,6 @@ func (s *Server) result(e readmodel.LogEntry, rec *record.Record) view.Result {
 		out.Message = s.unseal(rec.SealedDenyReason)
 	case e.Status == readmodel.AuditCanceled:
 		out.Message = s.unseal(rec.SealedCancelReason)
-	case e.Status == readmodel.AuditEligible:
-		out.Message = orNil(fmt.Sprintf("Pre-approval webhook '%s' responded: eligible", replierName(e, rec)))
 	}
 	return out
 }
@@ -162,20 +159,6 @@ func actionOf(e readmodel.LogEntry, rec *record.Record) *string {
 		return e.ActionType
 	}
 	return orNil(rec.Policy.Action())
-}
-
-// replierName finds the name of a pre-approval webhook; its id stands for it
-// where the record has forgotten it.
-func replierName(e readmodel.LogEntry, rec *record.Record) string {
-	if e.WebhookID == nil {
-		return ""
-	}
-	for _, r := range rec.Repliers {
-		if r.Webhook.ID == *e.WebhookID {
-			return r.Webhook.Name
-		}
-	}
-	return *e.WebhookID
 }
 
 // GetLog is one page of the execution log (contract §6.5).
@@ -209,7 +192,7 @@ func (s *Server) GetDeliveries(ctx context.Context, r api.GetDeliveriesRequestOb
 	if err != nil {
 		return nil, readError(err)
 	}
-	return api.GetDeliveries200JSONResponse(view.Deliveries(callFacts(facts))), nil
+	return api.GetDeliveries200JSONResponse(view.Linked(view.Deliveries(callFacts(facts)), rec.Undelivered)), nil
 }
 
 func callFacts(rows []db.CallFactsRow) []view.CallFact {

@@ -67,6 +67,20 @@ func (s *Server) ResumeRequest(ctx context.Context, r api.ResumeRequestRequestOb
 	return api.ResumeRequest200JSONResponse(request), err
 }
 
+// ResendCall makes an undelivered one_way call once more, as a new call.
+func (s *Server) ResendCall(ctx context.Context, r api.ResendCallRequestObject) (api.ResendCallResponseObject, error) {
+	call, err := record.ParseCallID(r.CallID)
+	if err != nil || call.RequestID != r.PrivacyRequestID {
+		return nil, edge.NotFound("No call found with id '%s'.", r.CallID)
+	}
+	c := s.command(ctx, work.Resend, r.PrivacyRequestID)
+	c.CallID = r.CallID
+	answer, err := s.order(ctx, c, func(id string, status record.Status) error {
+		return edge.BadRequest("Cannot resend: privacy request '%s' status = %s.", id, status)
+	})
+	return api.ResendCall200JSONResponse{CallID: answer.CallID, ResendOf: r.CallID}, err
+}
+
 // SoftDeleteRequest hides a request.
 func (s *Server) SoftDeleteRequest(ctx context.Context, r api.SoftDeleteRequestRequestObject) (api.SoftDeleteRequestResponseObject, error) {
 	_, err := s.change(ctx, work.SoftDelete, r.PrivacyRequestID, func(_ string, _ record.Status) error {
@@ -96,32 +110,47 @@ var errUnknown = errors.New("rest: unknown request")
 // change sends the command of an action on a single request and turns a refusal
 // into its error; wrongStatus makes that of a status which does not allow it.
 func (s *Server) change(ctx context.Context, name, id string, wrongStatus func(string, record.Status) error) (view.Request, error) {
-	unknown := fmt.Errorf("%w: %w", errUnknown, notFound(id))
-	if !events.ValidToken(id) {
-		return view.Request{}, unknown
-	}
-	answer, err := s.send(ctx, s.command(ctx, name, id))
+	answer, err := s.order(ctx, s.command(ctx, name, id), wrongStatus)
 	if err != nil {
-		return view.Request{}, s.notNow(err)
-	}
-	if !answer.Accepted {
-		switch answer.Code {
-		case work.RejectedUnknown:
-			return view.Request{}, unknown
-		case work.RejectedDeleted:
-			return view.Request{}, deleted(id)
-		case work.RejectedIdentity:
-			return view.Request{}, edge.UnprocessableText("%s", identityGoneText(id))
-		case work.RejectedUnavailable:
-			return view.Request{}, edge.Unavailable(retryAfter, "The request cannot be changed now.")
-		}
-		return view.Request{}, wrongStatus(id, answer.Status)
+		return view.Request{}, err
 	}
 	var request view.Request
 	if err := json.Unmarshal(answer.Request, &request); err != nil {
 		return view.Request{}, fmt.Errorf("rest: read the answer: %w", err)
 	}
 	return request, nil
+}
+
+// order sends a command about a single request; a refusal is the error that the
+// caller gets.
+func (s *Server) order(ctx context.Context, c work.Command, wrongStatus func(string, record.Status) error) (work.Answer, error) {
+	id := c.RequestID
+	unknown := fmt.Errorf("%w: %w", errUnknown, notFound(id))
+	if !events.ValidToken(id) {
+		return work.Answer{}, unknown
+	}
+	answer, err := s.send(ctx, c)
+	if err != nil {
+		return answer, s.notNow(err)
+	}
+	if answer.Accepted {
+		return answer, nil
+	}
+	switch answer.Code {
+	case work.RejectedUnknown:
+		return answer, unknown
+	case work.RejectedDeleted:
+		return answer, deleted(id)
+	case work.RejectedIdentity:
+		return answer, edge.UnprocessableText("%s", identityGoneText(id))
+	case work.RejectedUnavailable:
+		return answer, edge.Unavailable(retryAfter, "The request cannot be changed now.")
+	case work.RejectedCall:
+		return answer, edge.BadRequest("Cannot resend: privacy request '%s' has no undelivered one_way call '%s'.", id, c.CallID)
+	case work.RejectedResent:
+		return answer, edge.BadRequest("Cannot resend: the call '%s' has been sent again already.", c.CallID)
+	}
+	return answer, wrongStatus(id, answer.Status)
 }
 
 // notNow is the 503 of a command that was not answered.

@@ -69,8 +69,9 @@ func (s *Server) command(ctx context.Context, name, requestID string) work.Comma
 }
 
 // shownWithin is how long a caller is kept for the read model to show what was
-// changed. The transition loop waits much less, and for nobody in particular.
-const shownWithin = time.Second
+// changed, by a database that answers and is busy. The transition loop waits
+// much less, and for nobody in particular.
+const shownWithin = 8 * time.Second
 
 // send sends a command and waits for its answer, and for the read model where it
 // is behind.

@@ -1,6 +1,10 @@
 package view
 
-import "time"
+import (
+	"time"
+
+	"github.com/parley-dsr/parley/internal/record"
+)
 
 // Delivery is one call of a webhook with everything that was tried.
 type Delivery struct {
@@ -11,6 +15,8 @@ type Delivery struct {
 	Direction     string    `json:"direction"`
 	ConnectionKey string    `json:"connection_key"`
 	Run           int       `json:"run"`
+	ResendOf      *string   `json:"resend_of"`
+	ResentAs      *string   `json:"resent_as"`
 	Status        string    `json:"status"`
 	RequestedAt   *string   `json:"requested_at"`
 	NextAttemptAt *string   `json:"next_attempt_at"`
@@ -53,6 +59,25 @@ func Deliveries(facts []CallFact) []Delivery {
 			calls = append(calls, d)
 		}
 		calls[i] = with(calls[i], f)
+	}
+	return calls
+}
+
+// Linked tells of calls that were sent again which one came in their place, as
+// the record has it.
+func Linked(calls []Delivery, undelivered []record.Undelivered) []Delivery {
+	for _, u := range undelivered {
+		if u.ResentAs == "" {
+			continue
+		}
+		for i := range calls {
+			switch calls[i].CallID {
+			case u.CallID:
+				calls[i].ResentAs = &u.ResentAs
+			case u.ResentAs:
+				calls[i].ResendOf = &u.CallID
+			}
+		}
 	}
 	return calls
 }
