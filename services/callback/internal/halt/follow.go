@@ -1,6 +1,7 @@
 package halt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -30,7 +31,7 @@ const (
 // the stream moved - it is set up anew and goes on where it was.
 func (k *Keeper) follow(ctx context.Context, stream string, c jetstream.ConsumerConfig, handle func(context.Context, jetstream.Msg) error) error {
 	c.AckPolicy = jetstream.AckExplicitPolicy
-	c.AckWait = ackWait
+	c.AckWait = cmp.Or(c.AckWait, ackWait)
 	c.MaxAckPending = 4 * fetchAhead
 	for ctx.Err() == nil {
 		var consumer jetstream.Consumer
@@ -47,13 +48,31 @@ func (k *Keeper) follow(ctx context.Context, stream string, c jetstream.Consumer
 }
 
 // consume hands out messages until ctx ends or the consumer fails, and returns
-// when all that were handed out are done with.
+// when all that were handed out are done with. What was delivered and not begun
+// goes back, so that another replica has it at once.
 func (k *Keeper) consume(ctx context.Context, consumer jetstream.Consumer, handle func(context.Context, jetstream.Msg) error) {
-	failed := make(chan error, 1)
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(fetchAhead), jetstream.PullHeartbeat(heartbeat))
+	if err != nil {
+		k.logger.Warn("consumer cannot be read, trying again", "error", err)
+		return
+	}
 	var working sync.WaitGroup
+	defer working.Wait()
+	defer topology.GiveBack(messages)
 	slots := make(chan struct{}, atOnce)
-	consuming, err := consumer.Consume(func(m jetstream.Msg) {
-		slots <- struct{}{}
+	for {
+		select {
+		case slots <- struct{}{}: // what is taken can begin
+		case <-ctx.Done():
+			return
+		}
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil { // also of a silence: the consumer may be gone, and is then made anew
+			if ctx.Err() == nil {
+				k.logger.Info("consumer was interrupted, setting it up anew", "error", err)
+			}
+			return
+		}
 		working.Go(func() {
 			defer func() { <-slots }()
 			// What has begun is finished, also while the service stops.
@@ -61,25 +80,7 @@ func (k *Keeper) consume(ctx context.Context, consumer jetstream.Consumer, handl
 			defer cancel()
 			k.settle(m, handle(within, m))
 		})
-	}, jetstream.PullMaxMessages(fetchAhead), jetstream.PullHeartbeat(heartbeat),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			select {
-			case failed <- err:
-			default:
-			}
-		}))
-	if err != nil {
-		k.logger.Warn("consumer cannot be read, trying again", "error", err)
-		return
 	}
-	select {
-	case <-ctx.Done():
-	case err := <-failed:
-		k.logger.Info("consumer was interrupted, setting it up anew", "error", err)
-	}
-	consuming.Stop()
-	<-consuming.Closed()
-	working.Wait()
 }
 
 // verdict is what becomes of a message.
