@@ -1,0 +1,31 @@
+module github.com/parley-dsr/parley/deploy
+
+go 1.26.0
+
+require (
+	github.com/parley-dsr/parley/internal v0.0.0
+	github.com/parley-dsr/parley/pkg/events v0.0.0
+)
+
+require (
+	github.com/cloudevents/sdk-go/v2 v2.16.2 // indirect
+	github.com/json-iterator/go v1.1.12 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
+	github.com/modern-go/reflect2 v1.0.2 // indirect
+	github.com/nats-io/nats.go v1.55.0 // indirect
+	github.com/nats-io/nkeys v0.4.16 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
+
+replace (
+	github.com/parley-dsr/parley/internal => ../internal
+	github.com/parley-dsr/parley/internal/embedded => ../internal/embedded
+	github.com/parley-dsr/parley/pkg/events => ../pkg/events
+	github.com/parley-dsr/parley/services/callback => ../services/callback
+	github.com/parley-dsr/parley/services/config => ../services/config
+	github.com/parley-dsr/parley/services/dispatcher => ../services/dispatcher
+	github.com/parley-dsr/parley/services/orchestrator => ../services/orchestrator
+)
