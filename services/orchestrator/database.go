@@ -61,13 +61,7 @@ func (v *service) remember(b buckets, loop *transition.Loop, migrated <-chan str
 			return context.Cause(ctx)
 		case <-migrated:
 		}
-		err := v.insist(ctx, "requests cannot be compared with the database", nil, func(ctx context.Context) error {
-			report, err := reconcile.Run(ctx, c)
-			v.deps.Logger.Info("compared requests with the database", "compared", report.Compared,
-				"put_back", report.Restored, "projected", report.Projected, "replayed", report.Replayed)
-			return err
-		})
-		if err != nil {
+		if err := v.compare(ctx, c); err != nil {
 			return err
 		}
 		close(compared)
@@ -76,6 +70,16 @@ func (v *service) remember(b buckets, loop *transition.Loop, migrated <-chan str
 		return nil
 	})
 	return compared
+}
+
+// compare tries until requests were compared.
+func (v *service) compare(ctx context.Context, c reconcile.Config) error {
+	return v.insist(ctx, "requests cannot be compared with the database", nil, func(ctx context.Context) error {
+		report, err := reconcile.Run(ctx, c)
+		v.deps.Logger.Info("compared requests with the database", "compared", report.Compared,
+			"put_back", report.Restored, "projected", report.Projected, "failed", report.Failed, "replayed", report.Replayed)
+		return err
+	})
 }
 
 // comparison is what the two places that remember are compared with.

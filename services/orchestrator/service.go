@@ -47,8 +47,8 @@ const (
 	releaseAfter = 30 * time.Second
 	// maxBody holds fifty submissions, or 25 000 ids.
 	maxBody = 1 << 20
-	// rememberWithin is how long requests wait at the start for the comparison
-	// with the database.
+	// rememberWithin is how long requests wait, at the start and after NATS went
+	// back, for the comparison with the database.
 	rememberWithin = 5 * time.Second
 )
 
@@ -143,13 +143,12 @@ func (v *service) start(migrated <-chan struct{}) {
 			return err
 		}
 		loop := v.loop(b)
-		select { // what Postgres remembers better is put back before anything moves
-		case <-v.remember(b, loop, migrated):
-		case <-time.After(rememberWithin):
-			v.deps.Logger.Warn("requests move on before the database was compared; it is compared when it answers")
-		case <-ctx.Done():
+		// What Postgres remembers better is put back before anything moves.
+		v.awaitCompared(ctx, v.remember(b, loop, migrated))
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		loop.Recheck = func(ctx context.Context) error { return v.recheck(ctx, b, loop) }
 		v.move(b, loop)
 		gates["transitions"].Ready()
 		return nil
@@ -166,9 +165,8 @@ type buckets struct {
 // await makes the streams and buckets that the service owns and waits for the
 // catalog.
 func (v *service) await(ctx context.Context, gates map[string]*process.Gate) (b buckets, err error) {
-	own := topology.Options{Replicas: v.settings.NATSReplicas, EventRetention: v.settings.EventRetention}
 	err = topology.Await(ctx, gates["streams"].Waiting, func(ctx context.Context) error {
-		return topology.EnsureOrchestrator(ctx, v.js, own)
+		return topology.EnsureOrchestrator(ctx, v.js, v.topology())
 	})
 	if err != nil {
 		return b, err
@@ -191,6 +189,11 @@ func (v *service) await(ctx context.Context, gates map[string]*process.Gate) (b 
 	return b, nil
 }
 
+// topology is what the deployment says about streams and buckets.
+func (v *service) topology() topology.Options {
+	return topology.Options{Replicas: v.settings.NATSReplicas, EventRetention: v.settings.EventRetention}
+}
+
 // open lets callers in.
 func (v *service) open(b buckets) error {
 	commands, err := door.Open(v.deps.NATS, v.js)
@@ -200,6 +203,7 @@ func (v *service) open(b buckets) error {
 	server := &rest.Server{
 		Commands: commands, ReadModel: v.store, Vault: b.vault, Catalog: b.catalog, Ring: v.ring,
 		Clock: v.deps.Clock, Logger: v.deps.Logger, IdentityTTL: v.settings.IdentityTTL,
+		Submissions: rest.NewLimit(v.settings.SubmissionsPerMinute, v.deps.Clock),
 	}
 	handler := server.Handler()
 	v.api.Store(&handler)

@@ -34,13 +34,17 @@ type Settings struct {
 	IdentityTTL time.Duration `env:"PARLEY_IDENTITY_TTL" envDefault:"168h" min:"1s"`
 	// RequestRetention is the age at which ended requests go; 0 is never.
 	RequestRetention time.Duration `env:"PARLEY_REQUEST_RETENTION" envDefault:"0s" min:"0s"`
-	// EventRetention is the age at which facts go.
-	EventRetention time.Duration `env:"PARLEY_EVENT_RETENTION" envDefault:"720h" min:"1s"`
+	// EventRetention is the age at which facts go. Who is away for longer has
+	// missed them, and services are among those.
+	EventRetention time.Duration `env:"PARLEY_EVENT_RETENTION" envDefault:"720h" min:"1h"`
 	// Execution says who does the access, erasure or consent itself:
 	// "immediate", nobody, the webhooks do the work; "external", an executor.
 	Execution string `env:"PARLEY_EXECUTION" takes:"immediate (the webhooks do the work) or external (an executor answers)"`
 	// ExecutionTimeout is how long an executor may be silent.
 	ExecutionTimeout time.Duration `env:"PARLEY_EXECUTION_TIMEOUT" envDefault:"24h" min:"1s"`
+	// SubmissionsPerMinute is how many privacy requests one client address may
+	// submit in a minute without credentials; 0 is any number.
+	SubmissionsPerMinute int `env:"PARLEY_SUBMISSIONS_PER_MINUTE" envDefault:"60" min:"0"`
 	// DeliveryMaxAge is the deadline of two_way calls and of pre-approvals.
 	DeliveryMaxAge time.Duration `env:"PARLEY_DELIVERY_MAX_AGE" envDefault:"24h" min:"1s"`
 }

@@ -25,7 +25,8 @@ func TestSettingsHaveDefaults(t *testing.T) {
 	s, err := process.Load[orchestrator.Settings](environ(nil))
 	must(t, err)
 	if s.ManualApproval || s.DelayTimeout != 60*time.Hour || s.IdentityTTL != 168*time.Hour || s.RequestRetention != 0 ||
-		s.EventRetention != 720*time.Hour || s.ExecutionTimeout != 24*time.Hour || s.DeliveryMaxAge != 24*time.Hour {
+		s.EventRetention != 720*time.Hour || s.ExecutionTimeout != 24*time.Hour || s.DeliveryMaxAge != 24*time.Hour ||
+		s.SubmissionsPerMinute != 60 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -45,6 +46,8 @@ func TestBadSettingsAreToldInOneLineWithoutTheirValues(t *testing.T) {
 		"unknown execution":  {map[string]string{"PARLEY_EXECUTION": "secret"}, "PARLEY_EXECUTION"},
 		"identity too short": {map[string]string{"PARLEY_IDENTITY_TTL": "1h"}, "PARLEY_IDENTITY_TTL"},
 		"no duration":        {map[string]string{"PARLEY_DELIVERY_MAX_AGE": "secret"}, "PARLEY_DELIVERY_MAX_AGE"},
+		"short facts":        {map[string]string{"PARLEY_EVENT_RETENTION": "1s"}, "PARLEY_EVENT_RETENTION takes a duration such as 30s, 15m or 24h, at least 1h"},
+		"negative limit":     {map[string]string{"PARLEY_SUBMISSIONS_PER_MINUTE": "-1"}, "PARLEY_SUBMISSIONS_PER_MINUTE"},
 		"negative retention": {map[string]string{"PARLEY_REQUEST_RETENTION": "-1h"}, "PARLEY_REQUEST_RETENTION"},
 	} {
 		_, err := process.Load[orchestrator.Settings](environ(c.change))

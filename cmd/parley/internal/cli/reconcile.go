@@ -45,8 +45,8 @@ serve in PARLEY_DATA_DIR are used. Each request that is put back is a line of
 the log, on standard error.
 
 Exit code 0: everything was compared, and the summary says what was done.
-Exit code 1: something was away or could not be read; one line says what. What
-had been done until then stays done.`,
+Exit code 1: something was away, and one line says what; or some requests could
+not be compared, and the log names them. What was done stays done.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return beside(cmd.Context(), environ, "orchestrator", func(ctx context.Context, s orchestrator.Settings, d process.Deps) error {
@@ -58,7 +58,13 @@ had been done until then stays done.`,
 				if err != nil {
 					return err
 				}
-				return printReconciled(cmd.OutOrStdout(), report)
+				if err := printReconciled(cmd.OutOrStdout(), report); err != nil {
+					return err
+				}
+				if report.Failed > 0 {
+					return fmt.Errorf("%w: %d", errNotCompared, report.Failed)
+				}
+				return nil
 			})
 		},
 	}
@@ -102,6 +108,9 @@ func printReconciled(out io.Writer, r orchestrator.Reconciled) error {
 	_, _ = fmt.Fprintf(w, "%d compared\trequests of the database that are not finished, or changed in the last 30 days\n", r.Compared)
 	_, _ = fmt.Fprintf(w, "%d put back\tinto NATS: the database knew more of them\n", r.Restored)
 	_, _ = fmt.Fprintf(w, "%d projected\tinto the database: NATS knew more of them\n", r.Projected)
+	if r.Failed > 0 {
+		_, _ = fmt.Fprintf(w, "%d failed\tcould not be read or written, and are as they were: the log names them\n", r.Failed)
+	}
 	if err := w.Flush(); err != nil {
 		return err
 	}

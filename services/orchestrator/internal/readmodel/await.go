@@ -6,25 +6,39 @@ import (
 	"time"
 )
 
-const lookEvery = 10 * time.Millisecond
+const (
+	lookFirst   = 10 * time.Millisecond
+	lookLongest = 200 * time.Millisecond
+	// lookWithin is how long one look may take. A database that needs longer
+	// hangs, and who reads is told so: there is nothing to wait for.
+	lookWithin = time.Second
+)
 
 // Await waits until a request is projected at a revision, or a later one. It is
-// ErrUnavailable while the database is away, and for a deadline that passes.
+// ErrUnavailable while the database is away or hangs, and for a deadline that
+// passes.
 func (s *Store) Await(ctx context.Context, id string, revision uint64) error {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		rec, err := s.Record(ctx, id)
-		switch {
-		case err == nil && rec.Revision >= revision:
-			return nil
-		case err != nil && !errors.Is(err, ErrNotFound):
+	for pause := lookFirst; ; pause = min(2*pause, lookLongest) {
+		shown, err := s.shows(ctx, id, revision)
+		if shown || err != nil {
 			return err
 		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return unavailable(context.Cause(ctx))
-		case <-tick.C:
+		case <-timer.C:
 		}
 	}
+}
+
+func (s *Store) shows(ctx context.Context, id string, revision uint64) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	rec, err := s.Record(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && rec.Revision >= revision, err
 }

@@ -3,7 +3,6 @@ package readmodel
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +14,10 @@ import (
 // readWithin is how long one read may take. A database that hangs is as good as
 // absent, and who reads is told so.
 const readWithin = 4 * time.Second
+
+// rememberWithin is how long it may take to read many whole records, which
+// nobody waits for.
+const rememberWithin = 30 * time.Second
 
 // Record gives the record of a request, ErrNotFound where there is none.
 func (s *Store) Record(ctx context.Context, id string) (*record.Record, error) {
@@ -135,28 +138,35 @@ func (s *Store) OverdueAt(ctx context.Context, now time.Time, atMost int) ([]Ove
 	return waits, nil
 }
 
+// Memory is what the read model remembers of a request: its record, or why that
+// cannot be read.
+type Memory struct {
+	ID      string
+	Record  *record.Record
+	Problem error
+}
+
 // Remembered gives, in the order of their ids and after the given one, the
 // records of requests that are not finished or have changed since the given
 // time.
-func (s *Store) Remembered(ctx context.Context, after string, since time.Time, atMost int) ([]*record.Record, error) {
+func (s *Store) Remembered(ctx context.Context, after string, since time.Time, atMost int) ([]Memory, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, rememberWithin)
+	defer cancel()
 	rows, err := s.queries.UnfinishedOrRecentRecords(ctx, db.UnfinishedOrRecentRecordsParams{
 		After: after, Since: since, AtMost: int32(atMost), //nolint:gosec // a small constant
 	})
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	records := make([]*record.Record, 0, len(rows))
+	memories := make([]Memory, 0, len(rows))
 	for _, r := range rows {
 		rec, err := readRecord(r.Record)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.ID, err)
-		}
-		records = append(records, rec)
+		memories = append(memories, Memory{ID: r.ID, Record: rec, Problem: err})
 	}
-	return records, nil
+	return memories, nil
 }
 
 // FeedSeen is the last message that a feed has projected: its place in the
@@ -165,6 +175,8 @@ func (s *Store) FeedSeen(ctx context.Context, feed string) (uint64, time.Time, e
 	if err := s.usable(); err != nil {
 		return 0, time.Time{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
 	seen, err := s.queries.FeedSeen(ctx, feed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, time.Time{}, nil

@@ -11,6 +11,10 @@
 // A record whose outbox nobody has settled is published again on the way: who
 // put it back may have died before that, and no input would come to do it.
 //
+// A request that cannot be compared, since one of its records cannot be read or
+// written, is told and passed over: it must not keep the others from coming
+// back. What is away as a whole ends the comparison, and it is made again.
+//
 // It is safe beside running replicas. The read model is read before the bucket,
 // which is always written first, so that the bucket looks older only if it is;
 // and what is put back is a compare-and-set.
@@ -24,6 +28,9 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/topology"
@@ -72,6 +79,8 @@ type Report struct {
 	Restored int
 	// Projected were newer in the bucket and projected.
 	Projected int
+	// Failed could not be compared, or not be made good.
+	Failed int
 	// Replayed says that the feeds began again.
 	Replayed bool
 }
@@ -97,6 +106,21 @@ func Run(ctx context.Context, c Config) (Report, error) {
 		}
 		after = page[len(page)-1].ID
 	}
+}
+
+// away says whether an error is about a place as a whole, which is to be waited
+// for, and not about one request.
+func away(err error) bool {
+	for _, whole := range []error{
+		context.Canceled, context.DeadlineExceeded, readmodel.ErrUnavailable,
+		nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrDisconnected, nats.ErrReconnectBufExceeded,
+		jetstream.ErrNoStreamResponse, jetstream.ErrJetStreamNotEnabled, jetstream.ErrStreamNotFound,
+	} {
+		if errors.Is(err, whole) {
+			return true
+		}
+	}
+	return false
 }
 
 type run struct {
@@ -150,16 +174,19 @@ func (r *run) lost(ctx context.Context, name string, feed *readmodel.Feed) (bool
 
 // page compares some requests, many at the same time, and projects what is
 // newer in the bucket, and what was put back into it.
-func (r *run) page(ctx context.Context, records []*record.Record) error {
+func (r *run) page(ctx context.Context, records []readmodel.Memory) error {
 	errs := make([]error, len(records))
 	newer := make([]*record.Record, len(records))
 	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
-	for i, rec := range records {
+	for i, m := range records {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			newer[i], errs[i] = r.compare(ctx, rec)
+			if errs[i] = m.Problem; m.Problem == nil {
+				newer[i], errs[i] = r.compare(ctx, m.Record)
+			}
+			errs[i] = r.passOver(m.ID, errs[i])
 		})
 	}
 	wg.Wait()
@@ -167,6 +194,19 @@ func (r *run) page(ctx context.Context, records []*record.Record) error {
 	return errors.Join(append(errs, r.project(ctx, newer))...)
 }
 
+// passOver notes a request that cannot be compared, and gives an error only
+// where that is no fault of its own.
+func (r *run) passOver(id string, err error) error {
+	if err == nil || away(err) {
+		return err
+	}
+	r.Logger.Error("a request cannot be compared with the database, it is passed over", "request_id", id, "error", err)
+	r.count(func(report *Report) { report.Failed++ })
+	return nil
+}
+
+// project projects all at once. Rows that the database refuses are projected one
+// by one, so that one of them does not keep the others out.
 func (r *run) project(ctx context.Context, records []*record.Record) error {
 	var b readmodel.Batch
 	for _, rec := range records {
@@ -177,10 +217,24 @@ func (r *run) project(ctx context.Context, records []*record.Record) error {
 	if len(b.Records) == 0 {
 		return nil
 	}
-	if err := r.Store.Project(ctx, b); err != nil {
-		return fmt.Errorf("reconcile: %w", err)
+	err := r.Store.Project(ctx, b)
+	if !errors.Is(err, readmodel.ErrRefused) {
+		return inContext(err)
+	}
+	for _, rec := range b.Records {
+		err := r.Store.Project(ctx, readmodel.Batch{Records: []*record.Record{rec}})
+		if err := r.passOver(rec.ID, err); err != nil {
+			return inContext(err)
+		}
 	}
 	return nil
+}
+
+func inContext(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("reconcile: %w", err)
 }
 
 // compare gives the bucket's record where it is the newer one. Where that of
@@ -192,7 +246,7 @@ func (r *run) compare(ctx context.Context, stored *record.Record) (newer *record
 		if r.expired(stored) {
 			return nil, r.remove(ctx, stored.ID)
 		}
-		return r.putBack(ctx, stored, 0)
+		return r.putBack(ctx, restored(stored, 0, r.Epoch, r.Clock().UTC(), r.MaxAge), 0)
 	case err != nil:
 		return nil, fmt.Errorf("reconcile: read record: %w", err)
 	}
@@ -200,19 +254,27 @@ func (r *run) compare(ctx context.Context, stored *record.Record) (newer *record
 	if err := json.Unmarshal(entry.Value, present); err != nil {
 		return nil, fmt.Errorf("reconcile: decode record %s: %w", stored.ID, err)
 	}
-	if present.Revision < stored.Revision {
-		return r.putBack(ctx, stored, entry.Revision)
-	}
-	if len(present.Outbox) > 0 {
-		if err := r.Republish(ctx, present, entry.Revision); err != nil {
-			return nil, fmt.Errorf("reconcile: publish what %s orders: %w", stored.ID, err)
-		}
-	}
-	if present.Revision == stored.Revision {
-		return nil, nil
+	switch judge(present, stored) {
+	case putBack:
+		return r.putBack(ctx, restored(stored, present.Revision, r.Epoch, r.Clock().UTC(), r.MaxAge), entry.Revision)
+	case raise:
+		return r.raise(ctx, raised(present, stored.Revision, r.Epoch), entry.Revision)
+	case alike:
+		return nil, r.republish(ctx, present, entry.Revision)
 	}
 	r.count(func(report *Report) { report.Projected++ })
-	return present, nil
+	return present, r.republish(ctx, present, entry.Revision)
+}
+
+// republish publishes what a record still has to.
+func (r *run) republish(ctx context.Context, present *record.Record, revision uint64) error {
+	if len(present.Outbox) == 0 {
+		return nil
+	}
+	if err := r.Republish(ctx, present, revision); err != nil {
+		return fmt.Errorf("reconcile: publish what %s orders: %w", present.ID, err)
+	}
+	return nil
 }
 
 // expired says whether the record left the bucket because it was to.
@@ -228,18 +290,37 @@ func (r *run) remove(ctx context.Context, id string) error {
 	return nil
 }
 
-func (r *run) putBack(ctx context.Context, stored *record.Record, revision uint64) (*record.Record, error) {
-	rec := restored(stored, r.Epoch, r.Clock().UTC(), r.MaxAge)
+func (r *run) putBack(ctx context.Context, rec *record.Record, revision uint64) (*record.Record, error) {
+	written, err := r.write(ctx, rec, revision)
+	if written {
+		r.Logger.Warn("a request was put back from the database", "request_id", rec.ID, "revision", rec.Revision)
+		r.count(func(report *Report) { report.Restored++ })
+		return rec, nil
+	}
+	return nil, err
+}
+
+func (r *run) raise(ctx context.Context, rec *record.Record, revision uint64) (*record.Record, error) {
+	written, err := r.write(ctx, rec, revision)
+	if written {
+		r.Logger.Warn("what the database had of a request was given up for what NATS has", "request_id", rec.ID, "revision", rec.Revision)
+		r.count(func(report *Report) { report.Projected++ })
+		return rec, nil
+	}
+	return nil, err
+}
+
+// write commits over a revision of the bucket. It is false, without an error,
+// where somebody moved the request on, or put it back, meanwhile.
+func (r *run) write(ctx context.Context, rec *record.Record, revision uint64) (bool, error) {
 	err := r.Restore(ctx, rec, revision)
 	if errors.Is(err, topology.ErrConflict) {
-		return nil, nil // somebody moved the request on, or put it back, meanwhile
+		return false, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reconcile: put back %s: %w", stored.ID, err)
+		return false, fmt.Errorf("reconcile: put back %s: %w", rec.ID, err)
 	}
-	r.Logger.Warn("a request was put back from the database", "request_id", rec.ID, "revision", rec.Revision)
-	r.count(func(report *Report) { report.Restored++ })
-	return rec, nil
+	return true, nil
 }
 
 // count notes what was done to one request.

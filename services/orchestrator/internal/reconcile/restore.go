@@ -10,17 +10,17 @@ import (
 )
 
 // restored is a record of the read model as it is put back into the bucket: one
-// revision further and of a new epoch, so that what it publishes from now on has
-// no id that was given before.
+// revision further, also than the record in whose place it is put, and of a new
+// epoch, so that what it publishes from now on has no id that was given before.
 //
 // Facts that its outbox still has keep their ids: some of them may have been
 // published, and who has seen one must know the repeat. Work gets new ids, for
 // the server would drop a repeat whose first copy it has lost or delivered; who
 // does it asks the record first, and a receiver knows it by its webhook-id. If
 // the outbox was settled, the work that the request waits for is ordered again.
-func restored(rec *record.Record, epoch string, now time.Time, maxAge time.Duration) *record.Record {
+func restored(rec *record.Record, over uint64, epoch string, now time.Time, maxAge time.Duration) *record.Record {
 	next := *rec
-	next.Revision++
+	next.Revision = max(rec.Revision, over) + 1
 	next.Epoch = epoch
 	next.Outbox = slices.Clone(rec.Outbox)
 	for i, r := range next.Outbox {
@@ -31,6 +31,15 @@ func restored(rec *record.Record, epoch string, now time.Time, maxAge time.Durat
 	if len(next.Outbox) == 0 {
 		reorder(&next, now, maxAge)
 	}
+	return &next
+}
+
+// raised is a record of the bucket that counts although the database has another
+// under its revision, or a higher one.
+func raised(rec *record.Record, over uint64, epoch string) *record.Record {
+	next := *rec
+	next.Revision = max(rec.Revision, over) + 1
+	next.Epoch = epoch
 	return &next
 }
 

@@ -74,7 +74,7 @@ func TestARestoredRecordOrdersWhatItWaitsForAgain(t *testing.T) {
 			Run: record.Run{Number: 1, Step: record.PreWebhooks, Pre: []record.Webhook{hook}},
 		}
 		c.change(rec)
-		got := restored(rec, "new", now, 2*time.Hour)
+		got := restored(rec, 0, "new", now, 2*time.Hour)
 		var orders []order
 		for _, r := range got.Outbox {
 			o := order{Kind: r.Kind, ID: r.ID, Type: r.Type, CallID: r.CallID}

@@ -51,7 +51,7 @@ func TestWhatWasTakenAndNotBegunIsHandedOver(t *testing.T) {
 	close(goOn)
 	<-ended
 	b.run() // the next replica
-	late := time.After(20 * time.Second)
+	late := time.After(time.Minute)
 	for done := map[string]bool{}; len(done) < commands; {
 		select {
 		case id := <-applied:

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -67,6 +68,10 @@ type Config struct {
 	Logger  *slog.Logger
 	Metrics *Metrics
 	Clock   func() time.Time
+	// Recheck looks, after every loss of the connection and before anything
+	// moves on, whether the store still has what was written; nil looks at
+	// nothing. See Loop.Forgotten.
+	Recheck func(ctx context.Context) error
 	// Workers is the number of inputs that are handled at the same time.
 	Workers int
 }
@@ -75,6 +80,8 @@ type Config struct {
 type Loop struct {
 	Config
 	connection *connection
+	memory     memory
+	epoch      atomic.Pointer[string]
 }
 
 // New returns a loop that has not started.
@@ -82,8 +89,14 @@ func New(c Config) *Loop {
 	if c.Workers <= 0 {
 		c.Workers = 32
 	}
-	return &Loop{Config: c, connection: newConnection()}
+	l := &Loop{Config: c, connection: newConnection()}
+	l.Renew(c.Rules.Epoch)
+	return l
 }
+
+// Renew gives the ids of what is published from now on another epoch. It is for
+// a store that went back: the revisions that it has forgotten are given again.
+func (l *Loop) Renew(epoch string) { l.epoch.Store(&epoch) }
 
 // Run takes inputs until ctx ends, and returns when those that it has taken are
 // done.
@@ -94,7 +107,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	group := process.NewGroup(ctx, l.Logger)
 	lost := l.NATS.StatusChanged(nats.RECONNECTING)
 	defer l.NATS.RemoveStatusListener(lost)
-	group.Go("connection", func(ctx context.Context) error { return l.connection.follow(ctx, lost) })
+	group.Go("connection", func(ctx context.Context) error { return l.follow(ctx, lost) })
 	for _, source := range sources() {
 		group.Go(source.config.Durable, func(ctx context.Context) error { return l.pull(ctx, source, shards) })
 	}
@@ -110,6 +123,7 @@ func (l *Loop) Run(ctx context.Context) error {
 
 // take handles one message to its end.
 func (l *Loop) take(ctx context.Context, m message) {
+	l.connection.await(ctx)
 	ctx, stop := l.connection.while(ctx)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
@@ -117,6 +131,7 @@ func (l *Loop) take(ctx context.Context, m message) {
 	started := time.Now()
 	err := m.err
 	if err == nil {
+		m.delivery.Confirm = m.msg.DoubleAck
 		err = l.Handle(ctx, m.delivery)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), errDisconnected) {
@@ -132,6 +147,9 @@ type Delivery struct {
 	RequestID string
 	Input     lifecycle.Input
 	ReplyTo   string
+	// Confirm acknowledges the input and knows that it was; nil where nobody
+	// acknowledges it.
+	Confirm func(ctx context.Context) error
 }
 
 // Handle applies one input. When it returns nil the input may be acknowledged;
@@ -165,13 +183,15 @@ func (l *Loop) step(ctx context.Context, d Delivery) error {
 		}
 	}
 	now := l.Clock().UTC()
-	out := l.Rules.Decide(rec, d.Input, now)
+	rules := l.Rules
+	rules.Epoch = *l.epoch.Load()
+	out := rules.Decide(rec, d.Input, now)
 	var facts []events.Event
 	switch {
 	case out.Next != nil:
 		facts, err = l.commit(ctx, out.Next, revision)
 		if errors.Is(err, errUnwritable) {
-			l.answer(ctx, d, rec, nil, work.Answer{Code: work.RejectedUnavailable})
+			return errors.Join(err, l.refuse(ctx, d, rec, work.Answer{Code: work.RejectedUnavailable}))
 		}
 		if err != nil {
 			return err
@@ -183,7 +203,26 @@ func (l *Loop) step(ctx context.Context, d Delivery) error {
 	if out.Next == nil && rec != nil && d.Input.Command != nil && d.Input.Command.Name == work.Timeout {
 		_ = l.Apply(ctx, rec, nil) // the read model takes for overdue what is not; it may have lost a row
 	}
+	if !out.Answer.Accepted {
+		return l.refuse(ctx, d, rec, out.Answer)
+	}
 	l.answer(ctx, d, rec, facts, out.Answer)
+	return nil
+}
+
+// refuse tells a caller that waits that nothing was changed, once the input can
+// never come again: the record does not remember what it refused, and might
+// accept it another time.
+func (l *Loop) refuse(ctx context.Context, d Delivery, rec *record.Record, answer work.Answer) error {
+	if d.ReplyTo == "" {
+		return nil
+	}
+	if d.Confirm != nil {
+		if err := d.Confirm(ctx); err != nil {
+			return fmt.Errorf("transition: acknowledge what is refused: %w", err)
+		}
+	}
+	l.answer(ctx, d, rec, nil, answer)
 	return nil
 }
 
@@ -200,6 +239,7 @@ func (l *Loop) load(ctx context.Context, id string) (*record.Record, uint64, err
 	if err := json.Unmarshal(entry.Value, rec); err != nil {
 		return nil, 0, fmt.Errorf("transition: decode record %s: %w", id, err)
 	}
+	l.memory.saw(entry.Revision)
 	return rec, entry.Revision, nil
 }
 
@@ -221,6 +261,7 @@ func (l *Loop) commit(ctx context.Context, next *record.Record, revision uint64)
 	if err != nil {
 		return nil, fmt.Errorf("transition: commit: %w", err)
 	}
+	l.memory.wrote(written{id: next.ID, revision: next.Revision, epoch: next.Epoch, sequence: revision, stays: ttl == 0})
 	l.releaseAt(next)
 	facts, err := l.publish(ctx, next)
 	if err != nil {

@@ -131,7 +131,7 @@ func (b *bench) command(c work.Command) work.Answer {
 		Subject: events.CommandSubject(c.RequestID), Header: nats.Header{work.HeaderReply: {inbox}}, Data: data,
 	}, jetstream.WithMsgID(c.ID))
 	must(b.t, err)
-	msg, err := sub.NextMsg(10 * time.Second)
+	msg, err := sub.NextMsg(time.Minute)
 	must(b.t, err)
 	var a work.Answer
 	must(b.t, json.Unmarshal(msg.Data, &a))
@@ -179,7 +179,7 @@ func watch(t *testing.T, js jetstream.JetStream) *watcher {
 // await waits until a fact of the type about the request was published.
 func (w *watcher) await(eventType, id string) events.Event {
 	w.t.Helper()
-	deadline := time.NewTimer(15 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	for {
 		w.mu.Lock()

@@ -162,7 +162,7 @@ func (b *bench) resume(id, callID string) work.Answer {
 	msg.Header.Set(work.HeaderReply, inbox)
 	_, err = b.js.PublishMsg(b.t.Context(), msg)
 	must(b.t, err)
-	reply, err := sub.NextMsg(10 * time.Second)
+	reply, err := sub.NextMsg(time.Minute)
 	must(b.t, err)
 	var a work.Answer
 	must(b.t, json.Unmarshal(reply.Data, &a))
@@ -211,7 +211,7 @@ func TestATimeoutForWhatIsNotAwaitedCorrectsTheReadModel(t *testing.T) {
 		if status != record.Complete {
 			t.Errorf("told that it is %s", status)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the read model was not told")
 	}
 }

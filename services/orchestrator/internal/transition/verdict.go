@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // verdict is what becomes of a message.
@@ -70,7 +72,7 @@ func (l *Loop) end(m message, err error) {
 		l.report(m, deliveries, err)
 		ackErr = m.msg.NakWithDelay(pause(deliveries))
 	}
-	if ackErr != nil {
+	if ackErr != nil && !errors.Is(ackErr, jetstream.ErrMsgAlreadyAckd) {
 		l.Logger.Debug("acknowledgement failed", "subject", m.msg.Subject(), "error", ackErr)
 	}
 }
