@@ -96,7 +96,7 @@ func TestFactsWithoutAnEntry(t *testing.T) {
 		events.RequestCreated: events.RequestData{}, events.RequestStarted: events.RequestData{},
 		events.CallbackResumed: events.CallbackData{}, events.CallbackEligible: events.CallbackData{},
 		events.ExecutionProgressed: events.ExecutionData{},
-		events.ExecutionFailed: events.ExecutionData{Message: "m"}, events.WebhookRequested: events.WebhookData{},
+		events.ExecutionFailed:     events.ExecutionData{Message: "m"}, events.WebhookRequested: events.WebhookData{},
 		events.WebhookFailed: events.WebhookData{Phase: "pre"},
 	} {
 		e, err := events.New(events.SourceDispatcher, eventType, "f", "pri_1", time.Now(), data)

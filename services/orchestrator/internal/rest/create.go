@@ -46,7 +46,7 @@ func (s *Server) create(ctx context.Context, items []intake.Item) (api.RequestBu
 	if len(problems) > 0 {
 		return api.RequestBulk{}, edge.Unprocessable(problems)
 	}
-	if err := s.limits.take(ctx, len(requests)); err != nil {
+	if err := s.admit(ctx, len(requests)); err != nil {
 		return api.RequestBulk{}, err
 	}
 	outcomes := make([]outcome, len(requests))

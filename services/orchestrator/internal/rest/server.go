@@ -46,8 +46,8 @@ type Server struct {
 	Logger    *slog.Logger
 	// IdentityTTL is the least life of an identity in the vault.
 	IdentityTTL time.Duration
-
-	limits limits
+	// Submissions is the limit for callers without credentials; nil is none.
+	Submissions *Limit
 }
 
 var _ api.StrictServerInterface = (*Server)(nil)
