@@ -141,6 +141,9 @@ type ExecutionData struct {
 	// Message is for the log of the request. It must be free of personal data.
 	// The log shows one line of it, the first 1000 characters.
 	Message string `json:"message,omitempty"`
+	// Reason is a code, where the execution failed for want of something that
+	// the orchestrator knows of: ReasonIdentityExpired.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Execution is the work of an executor: message data on

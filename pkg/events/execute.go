@@ -38,6 +38,13 @@ func WithWaiting(f func(reason string)) ExecuteOption { return func(x *executor)
 // WithExecuteLogger has the logger told of work that could not be settled.
 func WithExecuteLogger(l *slog.Logger) ExecuteOption { return func(x *executor) { x.logger = l } }
 
+// WithTakeover sets how long after the loss of an executor another one gets the
+// execution that it had. The default is 30 s; a handler may take longer. The
+// executors of an action share the setting, and whoever binds last decides.
+func WithTakeover(after time.Duration) ExecuteOption {
+	return func(x *executor) { x.ackWait = max(after, time.Second) }
+}
+
 // Execute takes part as an executor: it hands the executions of an action to
 // the handler until ctx ends, and tells the orchestrator how they ended. Several
 // executors of an action share the work.
@@ -63,6 +70,7 @@ func Execute(ctx context.Context, nc *nats.Conn, action string, handler func(ctx
 	x := &executor{
 		nc: nc, js: js, action: action, handle: handler,
 		concurrency: 1,
+		ackWait:     executeAckWait,
 		waiting:     func(string) {},
 		logger:      slog.New(slog.DiscardHandler),
 	}
@@ -80,6 +88,7 @@ type executor struct {
 	action      string
 	handle      func(ctx context.Context, task *ExecutionTask) error
 	concurrency int
+	ackWait     time.Duration
 	waiting     func(reason string)
 	logger      *slog.Logger
 }
@@ -151,14 +160,14 @@ func (x *executor) bind(ctx context.Context) (jetstream.Consumer, error) {
 		Durable:       ExecutorConsumer(x.action),
 		FilterSubject: ExecuteFilter(x.action),
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       executeAckWait,
+		AckWait:       x.ackWait,
 		MaxDeliver:    -1,
 	})
 }
 
 // settle does one execution and tells the server what became of the message.
 func (x *executor) settle(ctx context.Context, msg jetstream.Msg) {
-	stop := keepAlive(msg, executeAckWait/3)
+	stop := keepAlive(msg, x.ackWait/3)
 	defer stop()
 	var order Execution
 	if err := json.Unmarshal(msg.Data(), &order); err != nil || order.ExecutionID == "" || !ValidToken(order.RequestID) {
@@ -199,7 +208,9 @@ func (x *executor) execute(ctx context.Context, msg jetstream.Msg, order Executi
 		log.Info("nobody waits for the execution any more")
 		return nil
 	case IdentityExpired:
-		return x.publish(ctx, order, ExecutionFailed, ".failed", "The identity has expired")
+		return x.publish(ctx, order, ExecutionFailed, ".failed", ExecutionData{
+			Message: "The identity has expired", Reason: ReasonIdentityExpired,
+		})
 	default:
 		return fmt.Errorf("%w: %s", errIdentity, answer.Code)
 	}
@@ -216,9 +227,9 @@ func (x *executor) execute(ctx context.Context, msg jetstream.Msg, order Executi
 		return err
 	}
 	if err == nil {
-		err = x.publish(ctx, order, ExecutionCompleted, ".completed", "")
+		err = x.publish(ctx, order, ExecutionCompleted, ".completed", ExecutionData{})
 	} else {
-		err = x.publish(ctx, order, ExecutionFailed, ".failed", failureText(err))
+		err = x.publish(ctx, order, ExecutionFailed, ".failed", ExecutionData{Message: failureText(err)})
 	}
 	if err != nil {
 		log.Warn("the end of an execution could not be published", "error", err)
@@ -249,12 +260,9 @@ func (x *executor) ask(ctx context.Context, order Execution) (IdentityAnswer, er
 // publish tells the end or the progress of an execution. The end is published
 // also when ctx has ended: the handler is done, and its work is not to be done
 // again.
-func (x *executor) publish(ctx context.Context, order Execution, eventType, suffix, message string) error {
-	e, err := New(SourceExecutor, eventType, order.ExecutionID+suffix, order.RequestID, time.Now(), ExecutionData{
-		ExecutionID: order.ExecutionID,
-		Action:      order.Action,
-		Message:     message,
-	})
+func (x *executor) publish(ctx context.Context, order Execution, eventType, suffix string, data ExecutionData) error {
+	data.ExecutionID, data.Action = order.ExecutionID, order.Action
+	e, err := New(SourceExecutor, eventType, order.ExecutionID+suffix, order.RequestID, time.Now(), data)
 	if err != nil {
 		return err
 	}

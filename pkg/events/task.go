@@ -24,7 +24,7 @@ type ExecutionTask struct {
 // personal data; it may be empty.
 func (t *ExecutionTask) Progress(ctx context.Context, message string) error {
 	suffix := fmt.Sprintf(".progressed.%d.%d", t.delivery, t.progress.Add(1))
-	return t.executor.publish(ctx, t.Execution, ExecutionProgressed, suffix, message)
+	return t.executor.publish(ctx, t.Execution, ExecutionProgressed, suffix, ExecutionData{Message: message})
 }
 
 // Fail is the error of a handler whose execution has failed. The message goes

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -206,7 +205,7 @@ func TestExecutionWithoutIdentityFails(t *testing.T) {
 		t.Error("the handler was called")
 		return nil
 	})
-	if e, data := outcome(t, facts); e.Type() != events.ExecutionFailed || !strings.Contains(data.Message, "expired") {
+	if e, data := outcome(t, facts); e.Type() != events.ExecutionFailed || data.Reason != events.ReasonIdentityExpired {
 		t.Errorf("%s", e)
 	}
 	b.settled(t)
@@ -328,4 +327,31 @@ func TestExecuteWaitsForTheStream(t *testing.T) {
 	if err := events.Execute(t.Context(), nc, "delete", nil); !errors.Is(err, events.ErrAction) {
 		t.Errorf("err = %v", err)
 	}
+}
+
+// An executor dies without a word: another one takes up what it had begun, as
+// soon as the server misses it.
+func TestTakeover(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.answer(t, known)
+	facts := subscribe(t, b.js, events.Subscription{})
+	b.order(t, events.ActionErasure, "pri_1")
+	begun, never := make(chan struct{}, 1), make(chan struct{})
+	t.Cleanup(func() { close(never) })
+	nc, _ := testbed.Connect(t, b.server.URL())
+	go func() {
+		_ = events.Execute(context.Background(), nc, events.ActionErasure, func(context.Context, *events.ExecutionTask) error {
+			begun <- struct{}{}
+			<-never
+			return nil
+		}, events.WithTakeover(time.Second))
+	}()
+	<-begun
+	nc.Close()
+	b.execute(t, events.ActionErasure, func(context.Context, *events.ExecutionTask) error { return nil }, events.WithTakeover(time.Second))
+	if e, _ := outcome(t, facts); e.Type() != events.ExecutionCompleted {
+		t.Errorf("%s", e)
+	}
+	b.settled(t)
 }

@@ -158,6 +158,10 @@ func (d *draft) execution(f *ExecutionFact) Outcome {
 		d.rec.Run.Step, d.rec.Run.Index = record.PostWebhooks, 0
 		d.advance()
 	case events.ExecutionFailed:
+		if f.Data.Reason == events.ReasonIdentityExpired {
+			d.fail(events.ReasonIdentityExpired, MessageExpired, nil)
+			break
+		}
 		d.fail(events.ReasonExecutionFailed, messageExecutionFailed(f.Data.Message), nil)
 	case events.ExecutionProgressed:
 		until := d.now.Add(d.rules.ExecutionTimeout)
