@@ -176,7 +176,7 @@ func (s *Store) rowOf(rec *record.Record, whole json.RawMessage) (requestRow, er
 	}
 	row := requestRow{
 		ID: rec.ID, Revision: rec.Revision, Epoch: rec.Epoch, Status: string(rec.Status),
-		ExternalID: s.unseal(rec.Submission.SealedExternalID), PolicyKey: rec.Submission.PolicyKey, Actions: actions(rec.Policy),
+		ExternalID: searched(s.unseal(rec.Submission.SealedExternalID)), PolicyKey: rec.Submission.PolicyKey, Actions: actions(rec.Policy),
 		Source: rec.Submission.Source, Location: rec.Submission.Location,
 		IdentityHashes:    hashes(rec.Submission.IdentityHashes),
 		CustomFieldHashes: hashes(rec.Submission.CustomFieldHashes),
@@ -190,6 +190,25 @@ func (s *Store) rowOf(rec *record.Record, whole json.RawMessage) (requestRow, er
 		row.AwaitedCall, row.Deadline = &rec.Wait.CallID, &rec.Wait.Until
 	}
 	return row, nil
+}
+
+// externalIDAtMost is how many characters of an external id are searched and
+// sorted by: an index takes no more than a third of a page.
+const externalIDAtMost = 255
+
+func searched(externalID *string) *string {
+	if externalID == nil {
+		return nil
+	}
+	short := begin(*externalID)
+	return &short
+}
+
+func begin(externalID string) string {
+	if characters := []rune(externalID); len(characters) > externalIDAtMost {
+		return string(characters[:externalIDAtMost])
+	}
+	return externalID
 }
 
 func actions(p record.Policy) []string {

@@ -16,18 +16,31 @@ import (
 func TestARowThatTheDatabaseNeverTakesIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := open(t)
+	early := request("pri_2", 1, record.Pending)
+	early.StartedAt = new(time.Time)
+	*early.StartedAt = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
+	err := s.Project(t.Context(), readmodel.Batch{Records: []*record.Record{early}})
+	if !errors.Is(err, readmodel.ErrRefused) {
+		t.Error(err)
+	}
+}
+
+// TestALongExternalIDIsFoundByItsBegin: whole, it would not fit into an index.
+func TestALongExternalIDIsFoundByItsBegin(t *testing.T) {
+	t.Parallel()
+	s := open(t)
 	var dense strings.Builder // more than an index holds, also compressed
 	for range 1024 {
 		dense.WriteRune(rune(0x10000 + rand.IntN(0xF0000))) //nolint:gosec // no secret
 	}
-	long, early := request("pri_1", 1, record.Pending), request("pri_2", 1, record.Pending)
+	long := request("pri_1", 1, record.Pending)
 	long.Submission.SealedExternalID = dense.String()
-	early.StartedAt = new(time.Time)
-	*early.StartedAt = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
-	for _, rec := range []*record.Record{long, early} {
-		err := s.Project(t.Context(), readmodel.Batch{Records: []*record.Record{rec}})
-		if !errors.Is(err, readmodel.ErrRefused) {
-			t.Errorf("%s: %v", rec.ID, err)
+	must(t, s.Project(t.Context(), readmodel.Batch{Records: []*record.Record{long}}))
+	for _, part := range []string{dense.String(), dense.String()[:40]} {
+		found, total, err := s.Search(t.Context(), readmodel.Filter{ExternalID: part}, readmodel.Order{}, 1, 50)
+		must(t, err)
+		if total != 1 || len(found) != 1 || found[0].Submission.SealedExternalID != dense.String() {
+			t.Errorf("by %d bytes: %d, %v", len(part), total, found)
 		}
 	}
 }

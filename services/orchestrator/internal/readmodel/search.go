@@ -46,20 +46,26 @@ type Order struct {
 	Ascending bool
 }
 
-// sortColumns are the columns by which requests are sorted, by the name of the
-// field. Only these ever reach a statement.
-func sortColumn(field string) (string, bool) {
+// sortColumn is the column by which a field is sorted, and whether it may be
+// null. Only these ever reach a statement.
+func sortColumn(field string) (column string, nullable, ok bool) {
 	switch field {
 	case "":
-		return "created_at", true
-	case "id", "status", "external_id", "source", "location", "created_at", "updated_at", "started_processing_at",
-		"finished_processing_at", "reviewed_at", "paused_at", "canceled_at", "due_date", "deleted_at":
-		return field, true
+		return "created_at", false, true
+	case "id", "status", "created_at", "updated_at":
+		return field, false, true
+	case "external_id", "source", "location", "started_processing_at", "finished_processing_at", "reviewed_at", "paused_at",
+		"canceled_at", "due_date", "deleted_at":
+		return field, true, true
 	case "days_left":
-		return "due_date", true
+		return "due_date", true, true
 	}
-	return "", false
+	return "", false, false
 }
+
+// planned lets every statement of a search be planned for the values that it
+// has: a plan for any value would not know that a begin of a text finds few.
+const planned = pgx.QueryExecModeCacheDescribe
 
 // Search gives one page of the selected requests and the number of all. It is
 // written out rather than generated: a statement has only the conditions that
@@ -70,35 +76,56 @@ func (s *Store) Search(ctx context.Context, f Filter, o Order, page, size int) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
-	column, ok := sortColumn(o.Field)
-	if !ok {
-		return nil, 0, ErrSortField
-	}
-	direction := "DESC"
-	if o.Ascending {
-		direction = "ASC"
-	}
-	var c conditions
-	c.filter(f)
-	where, args := c.where(), c.args
-
-	var total int
-	if err := s.pool.QueryRow(ctx, "SELECT count(*) FROM requests"+where, args...).Scan(&total); err != nil {
-		return nil, 0, unavailable(err)
-	}
 	skip := (page - 1) * size
-	if total <= skip {
-		return nil, total, nil
+	list, args, err := listStatement(f, o, skip, size)
+	if err != nil {
+		return nil, 0, err
 	}
-	query := "SELECT record FROM requests" + where +
-		" ORDER BY " + column + " " + direction + " NULLS LAST, id" +
-		" LIMIT " + strconv.Itoa(size) + " OFFSET " + strconv.Itoa(skip)
-	rows, err := s.pool.Query(ctx, query, args...)
+	total, err := s.count(ctx, f)
+	if err != nil || total <= skip {
+		return nil, total, err
+	}
+	rows, err := s.pool.Query(ctx, list, append([]any{planned}, args...)...)
 	if err != nil {
 		return nil, 0, unavailable(err)
 	}
 	records, err := pgx.CollectRows(rows, scanRecord)
 	return records, total, unavailable(err)
+}
+
+func (s *Store) count(ctx context.Context, f Filter) (total int, err error) {
+	statement, args := countStatement(f)
+	err = s.pool.QueryRow(ctx, statement, append([]any{planned}, args...)...).Scan(&total)
+	return total, unavailable(err)
+}
+
+func countStatement(f Filter) (statement string, args []any) {
+	var c conditions
+	c.filter(f)
+	return "SELECT count(*) FROM requests" + c.where(), c.args
+}
+
+// listStatement finds the ids of a page in an index, and only then reads the
+// records, which are large.
+func listStatement(f Filter, o Order, skip, size int) (statement string, args []any, err error) {
+	column, nullable, ok := sortColumn(o.Field)
+	if !ok {
+		return "", nil, ErrSortField
+	}
+	direction := " DESC"
+	if o.Ascending {
+		direction = " ASC"
+	}
+	last := ""
+	if nullable {
+		last = " NULLS LAST"
+	}
+	order := func(place, id string) string { return " ORDER BY " + place + direction + last + ", " + id + direction }
+	var c conditions
+	c.filter(f)
+	return "SELECT r.record FROM (SELECT id, " + column + " AS place FROM requests" + c.where() +
+		order(column, "id") + " LIMIT " + strconv.Itoa(size) + " OFFSET " + strconv.Itoa(skip) +
+		") AS found JOIN requests AS r ON r.id = found.id" + order("found.place", "found.id"), c.args, nil
 }
 
 // SelectIDs gives the ids of all selected requests; ErrTooMany, and their
@@ -109,21 +136,26 @@ func (s *Store) SelectIDs(ctx context.Context, f Filter, atMost int) ([]string, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
-	var c conditions
-	c.filter(f)
-	var total int
-	if err := s.pool.QueryRow(ctx, "SELECT count(*) FROM requests"+c.where(), c.args...).Scan(&total); err != nil {
-		return nil, 0, unavailable(err)
+	total, err := s.count(ctx, f)
+	if err != nil {
+		return nil, 0, err
 	}
 	if total > atMost {
 		return nil, total, ErrTooMany
 	}
-	rows, err := s.pool.Query(ctx, "SELECT id FROM requests"+c.where()+" ORDER BY created_at, id", c.args...)
+	statement, args := idsStatement(f)
+	rows, err := s.pool.Query(ctx, statement, append([]any{planned}, args...)...)
 	if err != nil {
 		return nil, 0, unavailable(err)
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return ids, len(ids), unavailable(err)
+}
+
+func idsStatement(f Filter) (statement string, args []any) {
+	var c conditions
+	c.filter(f)
+	return "SELECT id FROM requests" + c.where() + " ORDER BY created_at, id", c.args
 }
 
 func scanRecord(row pgx.CollectableRow) (*record.Record, error) {
@@ -195,7 +227,7 @@ func (c *conditions) identifiers(f Filter) {
 		c.and("NOT id = ANY(?::text[])", f.ExcludeIDs)
 	}
 	if f.IDPart != "" {
-		c.and("id ILIKE ?", "%"+escapeLike(f.IDPart)+"%")
+		c.and("id LIKE ?", "%"+escapeLike(strings.ToLower(f.IDPart))+"%") // ids are lower-case
 	}
 	if f.IdentityHashes != nil {
 		c.and("identity_hashes && ?::text[]", f.IdentityHashes)
@@ -204,10 +236,10 @@ func (c *conditions) identifiers(f Filter) {
 		c.and("custom_field_hashes && ?::text[]", f.FieldHashes)
 	}
 	if f.Fuzzy != "" {
-		c.and("(id ILIKE ? OR identity_hashes && ?::text[])", escapeLike(f.Fuzzy)+"%", f.FuzzyHashes)
+		c.and("(id LIKE ? OR identity_hashes && ?::text[])", escapeLike(strings.ToLower(f.Fuzzy))+"%", f.FuzzyHashes)
 	}
 	if f.ExternalID != "" {
-		c.and("lower(external_id) LIKE ?", escapeLike(strings.ToLower(f.ExternalID))+"%")
+		c.and("lower(external_id) LIKE ?", escapeLike(strings.ToLower(begin(f.ExternalID)))+"%")
 	}
 }
 
