@@ -24,11 +24,14 @@ import (
 const (
 	natsDirVariable  = "E2E_NATS_DIR"
 	natsAddrVariable = "E2E_NATS_ADDR"
+	// natsConfigVariable names a configuration file in place of the folder.
+	natsConfigVariable = "E2E_NATS_CONFIG"
 )
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(natsDirVariable); dir != "" {
-		if err := beNATS(dir, os.Getenv(natsAddrVariable)); err != nil {
+	dir, file := os.Getenv(natsDirVariable), os.Getenv(natsConfigVariable)
+	if dir != "" || file != "" {
+		if err := beNATS(dir, file, os.Getenv(natsAddrVariable)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -37,9 +40,12 @@ func TestMain(m *testing.M) {
 	testbed.Main(m, removeBinaries)
 }
 
-func beNATS(dir, addr string) error {
+func beNATS(dir, file, addr string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if file != "" {
+		return testbed.ServeNATS(ctx, file, addr)
+	}
 	server, err := embedded.StartNATS(ctx, embedded.NATSOptions{Dir: dir, Addr: addr})
 	if err != nil {
 		return err
@@ -76,6 +82,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 		"github.com/parley-dsr/parley/services/dispatcher/cmd/parley-dispatcher",
 		"github.com/parley-dsr/parley/services/callback/cmd/parley-callback",
 		"github.com/parley-dsr/parley/examples/subscriber",
+		"github.com/parley-dsr/parley/examples/executor",
 	}
 	build := exec.Command("go", append([]string{"build", "-o", dir}, packages...)...)
 	if out, err := build.CombinedOutput(); err != nil {
