@@ -166,6 +166,12 @@ func (l *logFile) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
+func (l *logFile) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Reset()
+}
+
 func (l *logFile) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/nats-io/nkeys"
 	"github.com/spf13/cobra"
@@ -137,6 +138,7 @@ func writeSeed(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = file.Write(append(seed, '\n'))
-	return seed, errors.Join(err, file.Close())
+	line := append(slices.Clone(seed), '\n') // seed is the pair's own, and goes with it
+	_, err = file.Write(line)
+	return line, errors.Join(err, file.Close())
 }
