@@ -1,6 +1,7 @@
 package token
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/parley-dsr/parley/internal/keyring"
@@ -47,9 +48,13 @@ func IssueAccess(r *keyring.Ring, a Access) (string, error) {
 
 // ReadAccess reads an access token. A reply token is ErrInvalid here.
 func ReadAccess(r *keyring.Ring, s string) (Access, error) {
-	var claims accessClaims
-	if err := open(r, s, &claims); err != nil {
+	plain, err := open(r, s)
+	if err != nil {
 		return Access{}, err
+	}
+	var claims accessClaims
+	if err := json.Unmarshal(plain, &claims); err != nil {
+		return Access{}, ErrInvalid
 	}
 	issued, err := time.Parse(time.RFC3339Nano, claims.IssuedAt)
 	if err != nil || claims.ClientID == "" || claims.ExpiresAt <= 0 || claims.WebhookID != nil {

@@ -47,16 +47,13 @@ func seal(r *keyring.Ring, claims any) (string, error) {
 	return sealed, nil
 }
 
-func open(r *keyring.Ring, s string, claims any) error {
+func open(r *keyring.Ring, s string) ([]byte, error) {
 	if len(s) > maxLength {
-		return ErrInvalid
+		return nil, ErrInvalid
 	}
 	plain, err := r.Open(keyring.Token, s)
 	if err != nil {
-		return ErrInvalid
+		return nil, ErrInvalid
 	}
-	if err := json.Unmarshal(plain, claims); err != nil {
-		return ErrInvalid
-	}
-	return nil
+	return plain, nil
 }

@@ -52,6 +52,7 @@ type bundle struct {
 	records *topology.Bucket
 	vault   *vault.Vault
 	facts   chan events.Event // what the service published
+	change  func(*Settings)   // of the settings, if any
 }
 
 // setup runs the service and, when it is ready, an orchestrator that answers
@@ -119,6 +120,9 @@ func (b *bundle) run() {
 	f := front{url: make(chan string, 1)}
 	ended := make(chan error, 1)
 	settings := Settings{EncryptionKeys: b.keys, RootClientID: rootID, IdentityTTL: time.Hour, RefusedRepliesPerMinute: refusedAtMost}
+	if b.change != nil {
+		b.change(&settings)
+	}
 	deps := process.Deps{
 		NATS: b.nc, Registry: prometheus.NewRegistry(), Clock: time.Now, Front: f, Version: "test",
 		Logger: slog.New(slog.NewJSONHandler(io.MultiWriter(b.log, b.t.Output()), &slog.HandlerOptions{Level: slog.LevelDebug})),

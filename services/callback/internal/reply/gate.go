@@ -2,6 +2,7 @@ package reply
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -58,7 +59,7 @@ func (g *Gate) Check(r *http.Request, operationID, bearer string) error {
 	if !ok {
 		return edge.Forbidden(textForbidden)
 	}
-	_, err := g.admit(bearer, requestOf(r.URL.Path), w)
+	_, err := g.admit(bearer, requestOf(r), w)
 	if err == nil {
 		return nil
 	}
@@ -68,10 +69,15 @@ func (g *Gate) Check(r *http.Request, operationID, bearer string) error {
 	return err
 }
 
-// requestOf is the request that a canonical path is about.
-func requestOf(path string) string {
-	rest, _ := strings.CutPrefix(path, "/api/v1/privacy-request/")
-	id, _, _ := strings.Cut(rest, "/")
+// requestOf is the request that the canonical path is about. The segment is cut
+// out before its escapes are resolved: one that stands for a slash ends nothing.
+func requestOf(r *http.Request) string {
+	rest, _ := strings.CutPrefix(r.URL.EscapedPath(), "/api/v1/privacy-request/")
+	segment, _, _ := strings.Cut(rest, "/")
+	id, err := url.PathUnescape(segment)
+	if err != nil {
+		return ""
+	}
 	return id
 }
 
@@ -79,10 +85,11 @@ func requestOf(path string) string {
 // business: except for one whose time is over, all are refused alike.
 func (g *Gate) admit(bearer, requestID string, w wants) (token.Reply, error) {
 	t, err := token.ReadReply(g.ring, bearer)
-	if err != nil || !fits(t, requestID, w) {
+	now := g.clock()
+	if err != nil || !fits(t, requestID, w) || t.Premature(now) {
 		return token.Reply{}, edge.Forbidden(textForbidden)
 	}
-	if t.Expired(g.clock()) {
+	if t.Expired(now) {
 		return token.Reply{}, edge.Forbidden(textExpired)
 	}
 	return t, nil
