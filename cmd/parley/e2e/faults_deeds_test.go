@@ -16,7 +16,8 @@ type deed struct {
 	// may wait for further signs of the trial.
 	strike func(g *ground)
 	mend   func(g *ground, tr *trial)
-	// repeats says whether one call may be made twice.
+	// repeats says whether one call may be made twice: what was answered and
+	// not acknowledged comes again.
 	repeats bool
 	// points are where it is done; nil is everywhere.
 	points []sign

@@ -46,8 +46,8 @@ func (tr *trial) verify() row {
 		r.calls, r.repeats = append(r.calls, calls), r.repeats+repeats
 		tr.verifyFacts(id)
 	}
-	if limit := map[bool]int{true: 1}[tr.deed.repeats]; r.repeats > limit {
-		tr.problem("%d calls were repeated", r.repeats)
+	if limit := tr.repeatsAtMost(); r.repeats > limit {
+		tr.problem("%d calls were repeated, at most %d may be", r.repeats, limit)
 	}
 	r.waited = tr.has("acknowledgements were waited for")
 	switch {
@@ -58,6 +58,17 @@ func (tr *trial) verify() row {
 	}
 	r.problems = tr.problems
 	return r
+}
+
+// repeatsAtMost is one call for what was broken, where that may lose an
+// acknowledgement. What a process that lives has in hand comes again when its
+// time passes, which in a trial is sooner than in earnest: a busy machine may be
+// making a call then.
+func (tr *trial) repeatsAtMost() int {
+	if !tr.deed.repeats {
+		return 0
+	}
+	return 1 + tr.lapses
 }
 
 // verifyCalls checks that each webhook was called, in order, once or again

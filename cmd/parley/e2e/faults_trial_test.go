@@ -35,6 +35,7 @@ type trial struct {
 	requests map[string]*asked
 	problems []string
 	done     bool // the submission was answered
+	lapses   int  // how often the time for acknowledgements passed
 
 	struck   chan struct{} // closed after the strike
 	next     chan struct{} // closed with the first new sign after it
@@ -205,6 +206,7 @@ func (tr *trial) direct(ctx context.Context, clients *sync.WaitGroup) error {
 		tr.mu.Unlock()
 		if tr.deed.lossy && time.Since(quiet) > longestWait {
 			tr.see("", "acknowledgements were waited for")
+			tr.lapses++
 			tr.g.lapseAll("")
 			quiet = time.Now()
 		}

@@ -21,6 +21,7 @@ import (
 const (
 	created   = "created"   // a submission was answered with the request
 	approved  = "approved"  // an approval succeeded
+	canceling = "canceling" // a cancellation was asked for, and may succeed unheard
 	canceled  = "canceled"  // a cancellation succeeded
 	resumed   = "resumed"   // a resume was answered with 200
 	completed = "completed" // the list showed the request as complete
@@ -159,6 +160,7 @@ func (c *multitude) comeTogether(ctx context.Context, generation string, from, n
 		return err
 	})
 	if from%20 == 0 {
+		c.ledger.note(canceling, ids[0])
 		insist(ctx, func() (err error) {
 			b, err = c.administrate(ctx, "cancel", ids[0])
 			c.ledger.note(canceled, b.ids()...)

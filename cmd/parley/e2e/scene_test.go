@@ -6,12 +6,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,6 +35,7 @@ type scene struct {
 	token    string // of an admin
 	replicas map[string][]*child
 	turns    atomic.Uint64
+	tryAgain atomic.Int64 // how often a caller was told so
 	js       jetstream.JetStream
 }
 
@@ -139,6 +142,9 @@ func (r reply) String() string {
 	return fmt.Sprintf("%d %s", r.status, r.body)
 }
 
+// busy says whether the caller is to try again.
+func (r reply) busy() bool { return r.problem == nil && r.status == http.StatusServiceUnavailable }
+
 // call sends JSON to the next replica of a service. A nil body is none.
 func (s *scene) call(ctx context.Context, service, method, path, token string, body any) reply {
 	replicas := s.replicas[service]
@@ -203,43 +209,90 @@ func (r reply) bulk() (b bulk, err error) {
 
 // submit submits one request for each e-mail address.
 func (s *scene) submit(ctx context.Context, emails ...string) (bulk, error) {
+	return s.submission(ctx, emails...).bulk()
+}
+
+func (s *scene) submission(ctx context.Context, emails ...string) reply {
 	items := make([]map[string]any, len(emails))
 	for i, email := range emails {
 		items[i] = map[string]any{"policy_key": scenePolicy, "identity": map[string]any{"email": email}}
 	}
-	return s.call(ctx, "orchestrator", http.MethodPost, "", "", items).bulk()
+	return s.call(ctx, "orchestrator", http.MethodPost, "", "", items)
 }
 
-// mustSubmit submits all, fifty at a time, and gives the ids in the same order.
+// insisted does what a client does that is told to try again. It gives the first
+// other answer, and how often it asked.
+func (s *scene) insisted(ctx context.Context, ask func() reply) (b bulk, tries int, err error) {
+	insist(ctx, func() error {
+		tries++
+		r := ask()
+		if r.busy() {
+			s.tryAgain.Add(1)
+			return errors.New(r.String())
+		}
+		b, err = r.bulk()
+		return nil
+	})
+	return b, tries, err
+}
+
+// together does something for so many numbers, a few at a time.
+func together(n int, do func(i int)) {
+	slots := make(chan struct{}, 8)
+	var wg sync.WaitGroup
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			do(i)
+		})
+	}
+	wg.Wait()
+}
+
+// mustSubmit submits all and gives the ids in the same order.
 func (s *scene) mustSubmit(emails ...string) []string {
 	s.t.Helper()
-	var ids []string
-	for len(emails) > 0 {
-		some := emails[:min(50, len(emails))]
-		emails = emails[len(some):]
-		b, err := s.submit(s.t.Context(), some...)
-		if err != nil || len(b.Succeeded) != len(some) {
-			s.t.Fatalf("%d of %d submissions succeeded: %v %+v", len(b.Succeeded), len(some), err, b.Failed)
+	ids := make([]string, len(emails))
+	together(len(emails), func(i int) {
+		b, _, err := s.insisted(s.t.Context(), func() reply { return s.submission(s.t.Context(), emails[i]) })
+		if err != nil || len(b.Succeeded) != 1 {
+			s.t.Errorf("a submission failed: %v %+v", err, b.Failed)
+			return
 		}
-		ids = append(ids, b.ids()...)
+		ids[i] = b.Succeeded[0].ID
+	})
+	if s.t.Failed() {
+		s.t.FailNow()
 	}
 	return ids
 }
 
 // administrate approves, denies or cancels.
 func (s *scene) administrate(ctx context.Context, action string, ids ...string) (bulk, error) {
+	return s.review(ctx, action, ids...).bulk()
+}
+
+func (s *scene) review(ctx context.Context, action string, ids ...string) reply {
 	body := map[string]any{"request_ids": ids}
 	if action == "deny" {
 		body["reason"] = "no"
 	}
-	return s.call(ctx, "orchestrator", http.MethodPatch, "/administrate/"+action, s.token, body).bulk()
+	return s.call(ctx, "orchestrator", http.MethodPatch, "/administrate/"+action, s.token, body)
 }
 
+// mustApprove approves all. An approval that was to be tried again may have been
+// carried out.
 func (s *scene) mustApprove(ids ...string) {
 	s.t.Helper()
-	b, err := s.administrate(s.t.Context(), "approve", ids...)
-	if err != nil || len(b.Succeeded) != len(ids) {
-		s.t.Fatalf("%d of %d approvals succeeded: %v %+v", len(b.Succeeded), len(ids), err, b.Failed)
+	together(len(ids), func(i int) {
+		b, tries, err := s.insisted(s.t.Context(), func() reply { return s.review(s.t.Context(), "approve", ids[i]) })
+		if err != nil || len(b.Succeeded) != 1 && tries == 1 {
+			s.t.Errorf("an approval failed: %v %+v", err, b.Failed)
+		}
+	})
+	if s.t.Failed() {
+		s.t.FailNow()
 	}
 }
 

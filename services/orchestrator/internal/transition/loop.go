@@ -82,6 +82,7 @@ type Loop struct {
 	connection *connection
 	memory     memory
 	epoch      atomic.Pointer[string]
+	renewed    atomic.Uint64 // how often
 }
 
 // New returns a loop that has not started.
@@ -94,9 +95,14 @@ func New(c Config) *Loop {
 	return l
 }
 
-// Renew gives the ids of what is published from now on another epoch. It is for
-// a store that went back: the revisions that it has forgotten are given again.
-func (l *Loop) Renew(epoch string) { l.epoch.Store(&epoch) }
+// Renew is for a store that went back. It gives the ids of what is published
+// from now on another epoch, since the revisions that the store has forgotten
+// are given again. So are the sequences of its streams, by which inputs are
+// acknowledged: what was taken until now is left to come again.
+func (l *Loop) Renew(epoch string) {
+	l.epoch.Store(&epoch)
+	l.renewed.Add(1)
+}
 
 // Run takes inputs until ctx ends, and returns when those that it has taken are
 // done.
@@ -124,6 +130,9 @@ func (l *Loop) Run(ctx context.Context) error {
 // take handles one message to its end.
 func (l *Loop) take(ctx context.Context, m message) {
 	l.connection.await(ctx)
+	if m.renewed != l.renewed.Load() {
+		return
+	}
 	ctx, stop := l.connection.while(ctx)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
@@ -138,7 +147,9 @@ func (l *Loop) take(ctx context.Context, m message) {
 		err = errDisconnected // it comes again, however the step saw it
 	}
 	l.Metrics.handled(m.delivery, err, time.Since(started))
-	l.end(m, err)
+	if m.renewed == l.renewed.Load() {
+		l.end(m, err)
+	}
 }
 
 // Delivery is an input as it came, with the inbox of the caller that waits for

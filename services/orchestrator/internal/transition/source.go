@@ -59,6 +59,7 @@ type message struct {
 	msg      jetstream.Msg
 	delivery Delivery
 	err      error
+	renewed  uint64 // see Loop.Renew
 }
 
 // pull brings the messages of a source to the workers, until ctx ends.
@@ -73,14 +74,14 @@ func (l *Loop) pull(ctx context.Context, s source, shards *shards) error {
 		if err != nil {
 			return err
 		}
-		if err := pullFrom(ctx, consumer, s, shards); err != nil && ctx.Err() == nil {
+		if err := l.pullFrom(ctx, consumer, s, shards); err != nil && ctx.Err() == nil {
 			l.Logger.Warn("inputs interrupted", "consumer", s.config.Durable, "error", err)
 		}
 	}
 	return context.Cause(ctx)
 }
 
-func pullFrom(ctx context.Context, consumer jetstream.Consumer, s source, shards *shards) error {
+func (l *Loop) pullFrom(ctx context.Context, consumer jetstream.Consumer, s source, shards *shards) error {
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(pullAtMost), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return fmt.Errorf("transition: pull: %w", err)
@@ -92,7 +93,7 @@ func pullFrom(ctx context.Context, consumer jetstream.Consumer, s source, shards
 			return fmt.Errorf("transition: next input: %w", err)
 		}
 		delivery, err := s.read(msg)
-		if !shards.put(ctx, message{msg: msg, delivery: delivery, err: err}) {
+		if !shards.put(ctx, message{msg: msg, delivery: delivery, err: err, renewed: l.renewed.Load()}) {
 			_ = msg.Nak()
 			return context.Cause(ctx)
 		}
