@@ -102,6 +102,10 @@ func orchestratorUser() User {
 		reads(BucketIdentities), writes(BucketIdentities, ">"), lists(BucketIdentities),
 		reads(BucketConfig),
 		peeks(events.StreamWork),
+		// Who follows a request: reads its facts, and hears that there are more.
+		peeks(events.StreamEvents), publishes(api("DIRECT.GET", events.StreamEvents)), listens("dsr.event.*.*.*"),
+		// Pre-approval webhooks were changed.
+		listens("dsr.event.config.preapproval.changed.*"),
 		consumes(events.StreamWork, ConsumerCommands, events.CommandFilter),
 		consumes(events.StreamEvents, ConsumerFacts, ""),
 		consumes(events.StreamEvents, ConsumerProjectionEvents, ""), restarts(events.StreamEvents, ConsumerProjectionEvents),

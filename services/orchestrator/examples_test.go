@@ -28,7 +28,7 @@ func (s *service) stage(operation string) string {
 	s.t.Helper()
 	status, answers := map[string]string{
 		"retryRequest": "error", "retryRequests": "error", "resumeRequest": "paused", "requeueRequest": "in_processing",
-		"resendCall": "complete",
+		"resendCall": "complete", "followRequest": "complete",
 	}[operation], "fails"
 	direction := record.TwoWay
 	switch status {
@@ -125,6 +125,12 @@ func fits(t *testing.T, o *openapi3.Operation, status int, answer []byte) {
 		t.Fatalf("%d %s", status, answer)
 	}
 	if status != http.StatusOK {
+		return
+	}
+	if response.Value.Content.Get("text/event-stream") != nil {
+		if text := string(answer); !strings.HasPrefix(text, "retry: 1000\n\nid: ") || !strings.Contains(text, "event: dev.parley.request.created.v1\ndata: {") {
+			t.Errorf("the stream is %s", text)
+		}
 		return
 	}
 	var body any

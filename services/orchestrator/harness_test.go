@@ -48,6 +48,7 @@ type service struct {
 	client  *http.Client
 	url     string
 	token   string
+	handler http.Handler
 	stop    func()
 
 	settings orchestrator.Settings
@@ -118,6 +119,7 @@ func (s *service) start(settings orchestrator.Settings) {
 	select {
 	case h := <-f.shown:
 		server := httptest.NewServer(h)
+		s.handler = h
 		s.t.Cleanup(server.Close)
 		s.client, s.url = server.Client(), server.URL
 	case err := <-ended:

@@ -30,9 +30,11 @@ import (
 	openapi "github.com/parley-dsr/parley/services/orchestrator/api"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/disclosure"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/door"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/follow"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/lifecycle"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/policyuse"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/recount"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/rest"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/sweep"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/transition"
@@ -204,6 +206,7 @@ func (v *service) open(b buckets) error {
 		Commands: commands, ReadModel: v.store, Vault: b.vault, Catalog: b.catalog, Ring: v.ring,
 		Clock: v.deps.Clock, Logger: v.deps.Logger, IdentityTTL: v.settings.IdentityTTL,
 		Submissions: rest.NewLimit(v.settings.SubmissionsPerMinute, v.deps.Clock),
+		Facts:       follow.New(v.deps.NATS, v.js, b.requests), Stopping: v.group.Context(),
 	}
 	handler := server.Handler()
 	v.api.Store(&handler)
@@ -230,6 +233,7 @@ func (v *service) move(b buckets, loop *transition.Loop) {
 	v.group.Go("transitions", func(ctx context.Context) error { return loop.Run(v.untilServed(ctx)) })
 	v.group.Go("disclosure", disclosure.New(v.deps.NATS, b.requests, b.vault, v.deps.Logger).Run)
 	v.group.Go("use of policies", policyuse.New(v.deps.NATS, v.store, v.deps.Logger).Run)
+	v.group.Go("recount", recount.New(v.deps.NATS, v.js, v.store, v.deps.Clock, v.deps.Logger).Run)
 	v.group.Go("sweep", sweep.New(v.store, v.js, v.deps.Clock, v.deps.Logger, v.deps.Registry).Run)
 }
 

@@ -198,6 +198,12 @@ type SearchRequestsParams struct {
 	Size *Size `form:"size,omitempty" json:"size,omitempty"`
 }
 
+// FollowRequestParams defines parameters for FollowRequest.
+type FollowRequestParams struct {
+	// LastEventID The id of the last fact that was seen
+	LastEventID *int64 `json:"Last-Event-ID,omitempty"`
+}
+
 // GetLogParams defines parameters for GetLog.
 type GetLogParams struct {
 	// Page Number of the page, from 1
@@ -277,6 +283,9 @@ type ServerInterface interface {
 	// ResendCall Call a one_way webhook again that was not reached
 	// (POST /api/v1/privacy-request/{privacy_request_id}/delivery/{call_id}/resend)
 	ResendCall(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID, callID string)
+	// FollowRequest Follow a request, fact by fact, as Server-Sent Events
+	// (GET /api/v1/privacy-request/{privacy_request_id}/events)
+	FollowRequest(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID, params FollowRequestParams)
 	// FinalizeRequest Finalize a request that waits for it
 	// (POST /api/v1/privacy-request/{privacy_request_id}/finalize)
 	FinalizeRequest(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID)
@@ -378,6 +387,12 @@ func (_ Unimplemented) GetDeliveries(w http.ResponseWriter, r *http.Request, pri
 // ResendCall Call a one_way webhook again that was not reached
 // (POST /api/v1/privacy-request/{privacy_request_id}/delivery/{call_id}/resend)
 func (_ Unimplemented) ResendCall(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID, callID string) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FollowRequest Follow a request, fact by fact, as Server-Sent Events
+// (GET /api/v1/privacy-request/{privacy_request_id}/events)
+func (_ Unimplemented) FollowRequest(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID, params FollowRequestParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -990,6 +1005,56 @@ func (siw *ServerInterfaceWrapper) ResendCall(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// FollowRequest operation middleware
+func (siw *ServerInterfaceWrapper) FollowRequest(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "privacy_request_id" -------------
+	var privacyRequestID RequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "privacy_request_id", chi.URLParam(r, "privacy_request_id"), &privacyRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "privacy_request_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FollowRequestParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID int64
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Last-Event-ID", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Last-Event-ID", Err: err})
+			return
+		}
+
+		params.LastEventID = &LastEventID
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FollowRequest(w, r, privacyRequestID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // FinalizeRequest operation middleware
 func (siw *ServerInterfaceWrapper) FinalizeRequest(w http.ResponseWriter, r *http.Request) {
 
@@ -1302,6 +1367,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/api/v1/privacy-request/{privacy_request_id}/log", wrapper.GetLog)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/privacy-request/{privacy_request_id}/events", wrapper.FollowRequest)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/api/v1/privacy-request/{privacy_request_id}/delivery", wrapper.GetDeliveries)
@@ -2407,6 +2475,108 @@ func (response ResendCall503JSONResponse) VisitResendCallResponse(w http.Respons
 	return err
 }
 
+type FollowRequestRequestObject struct {
+	PrivacyRequestID RequestID `json:"privacy_request_id"`
+	Params           FollowRequestParams
+}
+
+type FollowRequestResponseObject interface {
+	VisitFollowRequestResponse(w http.ResponseWriter) error
+}
+
+type FollowRequest200TextEventStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response FollowRequest200TextEventStreamResponse) VisitFollowRequestResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type FollowRequest204Response struct {
+}
+
+func (response FollowRequest204Response) VisitFollowRequestResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type FollowRequest404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response FollowRequest404JSONResponse) VisitFollowRequestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FollowRequest422JSONResponse struct{ InvalidJSONResponse }
+
+func (response FollowRequest422JSONResponse) VisitFollowRequestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FollowRequest503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response FollowRequest503JSONResponse) VisitFollowRequestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type FinalizeRequestRequestObject struct {
 	PrivacyRequestID RequestID `json:"privacy_request_id"`
 }
@@ -2877,6 +3047,9 @@ type StrictServerInterface interface {
 	// ResendCall Call a one_way webhook again that was not reached
 	// (POST /api/v1/privacy-request/{privacy_request_id}/delivery/{call_id}/resend)
 	ResendCall(ctx context.Context, request ResendCallRequestObject) (ResendCallResponseObject, error)
+	// FollowRequest Follow a request, fact by fact, as Server-Sent Events
+	// (GET /api/v1/privacy-request/{privacy_request_id}/events)
+	FollowRequest(ctx context.Context, request FollowRequestRequestObject) (FollowRequestResponseObject, error)
 	// FinalizeRequest Finalize a request that waits for it
 	// (POST /api/v1/privacy-request/{privacy_request_id}/finalize)
 	FinalizeRequest(ctx context.Context, request FinalizeRequestRequestObject) (FinalizeRequestResponseObject, error)
@@ -3318,6 +3491,33 @@ func (sh *strictHandler) ResendCall(w http.ResponseWriter, r *http.Request, priv
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ResendCallResponseObject); ok {
 		if err := validResponse.VisitResendCallResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FollowRequest operation middleware
+func (sh *strictHandler) FollowRequest(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID, params FollowRequestParams) {
+	var request FollowRequestRequestObject
+
+	request.PrivacyRequestID = privacyRequestID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FollowRequest(ctx, request.(FollowRequestRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FollowRequest")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FollowRequestResponseObject); ok {
+		if err := validResponse.VisitFollowRequestResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

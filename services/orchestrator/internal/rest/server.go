@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +25,7 @@ import (
 	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/api"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/follow"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel"
 )
 
@@ -46,8 +48,17 @@ type Server struct {
 	Logger    *slog.Logger
 	// IdentityTTL is the least life of an identity in the vault.
 	IdentityTTL time.Duration
+	// Facts lets requests be followed.
+	Facts *follow.Facts
+	// Stopping is done when the service begins to stop: streams end then.
+	Stopping context.Context //nolint:containedctx // a signal
+	// Heartbeat is the longest silence of a stream; 0 is a quarter of a minute.
+	Heartbeat time.Duration
 	// Submissions is the limit for callers without credentials; nil is none.
 	Submissions *Limit
+
+	openStreams sync.Once
+	places      chan struct{}
 }
 
 var _ api.StrictServerInterface = (*Server)(nil)
