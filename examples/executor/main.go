@@ -46,7 +46,7 @@ func main() {
 	err := run(ctx, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	stop()
 	if err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "executor:", err)
+		fmt.Fprintln(os.Stderr, "executor:", strings.Join(strings.Fields(err.Error()), " "))
 		os.Exit(1)
 	}
 }

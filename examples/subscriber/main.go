@@ -1,11 +1,13 @@
 // Command subscriber prints the life of privacy requests, one JSON line a
 // fact. It is built with pkg/events alone and is meant to be copied.
 //
-//	subscriber -nats nats://127.0.0.1:4222 -durable audit -types dev.parley.request.completed.v1
+//	subscriber -nats nats://127.0.0.1:4222 -durable audit
+//	subscriber -from 24h -types dev.parley.request.completed.v1,dev.parley.request.failed.v1
 //
-// With -durable it goes on where it was when it comes back; without, it begins
-// with the oldest fact that is kept. When facts that it has not seen are gone,
-// it says so and ends with code 3; with -accept-gap it says so and goes on.
+// With -durable it goes on where it was when it comes back. Without, and the
+// first time, it begins at -from, or with the oldest fact that is kept. When
+// facts that it has not seen are gone, it says so and ends with code 3; with
+// -accept-gap it says so and goes on.
 package main
 
 import (
@@ -57,8 +59,13 @@ func run(ctx context.Context, args []string) error {
 	url := flags.String("nats", nats.DefaultURL, "address of NATS")
 	durable := flags.String("durable", "", "name under which the server remembers what was seen")
 	types := flags.String("types", "", "event types, separated by commas; empty is all")
+	from := flags.String("from", "", "where to begin: a time such as 2026-05-01T08:00:00Z, or 24h for a day ago; empty is the oldest fact")
 	acceptGap := flags.Bool("accept-gap", false, "go on when facts are gone that were not seen")
 	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	begin, err := beginning(*from, time.Now())
+	if err != nil {
 		return err
 	}
 
@@ -74,6 +81,7 @@ func run(ctx context.Context, args []string) error {
 
 	subscription := events.Subscription{
 		Durable: *durable,
+		From:    begin,
 		Waiting: func(reason string) { fmt.Fprintln(os.Stderr, "subscriber: waiting:", reason) },
 	}
 	if *types != "" {
@@ -91,4 +99,19 @@ func run(ctx context.Context, args []string) error {
 			ID: e.ID(), Type: e.Type(), Source: e.Source(), RequestID: e.Subject(), Time: e.Time(), Data: e.Data(),
 		})
 	})
+}
+
+// beginning reads where a new subscription begins.
+func beginning(s string, now time.Time) (events.From, error) {
+	if s == "" {
+		return events.FromBeginning(), nil
+	}
+	if ago, err := time.ParseDuration(s); err == nil {
+		return events.FromTime(now.Add(-ago)), nil
+	}
+	at, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return events.From{}, errors.New("-from takes a time such as 2026-05-01T08:00:00Z, or 24h for a day ago")
+	}
+	return events.FromTime(at), nil
 }

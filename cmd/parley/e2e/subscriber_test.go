@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/parley-dsr/parley/cmd/parley/internal/story"
 	"github.com/parley-dsr/parley/internal/embedded/testbed"
@@ -88,7 +89,8 @@ func checkLifecycle(t *testing.T, facts []seen, requestID string) {
 
 // TestSubscriber runs the example subscriber in a process of its own: it sees
 // the whole life of a request in order, also of one that lived while it was
-// away, and says when facts are gone that it has not seen.
+// away, asks for one type from a time on, and says when facts are gone that it
+// has not seen.
 func TestSubscriber(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
@@ -100,6 +102,7 @@ func TestSubscriber(t *testing.T) {
 	first.awaitCompleted(one.RequestID)
 	checkLifecycle(t, first.facts(), one.RequestID)
 	first.signal(syscall.SIGTERM)
+	between := time.Now()
 
 	two := &story.Story{Cast: story.Published(), Names: "_two"}
 	h.play(two)
@@ -111,6 +114,13 @@ func TestSubscriber(t *testing.T) {
 		t.Error("the subscriber was given again what it had seen")
 	}
 	again.signal(syscall.SIGTERM)
+	late := h.subscriber("late", "-from", between.Format(time.RFC3339Nano), "-types", events.RequestCompleted)
+	late.start()
+	late.awaitCompleted(two.RequestID)
+	if facts := late.facts(); len(facts) != 1 {
+		t.Errorf("of one type, from a time on, the subscriber saw %+v", facts)
+	}
+	late.signal(syscall.SIGTERM)
 
 	three := &story.Story{Cast: story.Published(), Names: "_three"}
 	h.play(three)

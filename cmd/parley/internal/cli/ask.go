@@ -18,11 +18,16 @@ PARLEY_URL, or --url, is the address of the system. PARLEY_CLIENT_ID and
 PARLEY_CLIENT_SECRET are the credentials of an API client; PARLEY_ACCESS_TOKEN
 is a token in place of both. With none of them set it is the parley serve of
 this machine, and the root client that its data folder (PARLEY_DATA_DIR) knows.
-The command ends with 0, or with 1 and one line that says what is wrong.`
+`
 
 // asks gives a command the flag --url.
 func asks(cmd *cobra.Command, url *string) {
-	cmd.Long += asksHelp
+	asksFor(cmd, url, "The command ends with 0, or with 1 and one line that says what is wrong.")
+}
+
+// asksFor is asks for a command that ends in its own ways.
+func asksFor(cmd *cobra.Command, url *string, ends string) {
+	cmd.Long += asksHelp + ends
 	cmd.Flags().StringVar(url, "url", "", "address of the REST edge (PARLEY_URL)")
 }
 

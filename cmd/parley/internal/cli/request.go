@@ -20,7 +20,9 @@ Commands that take ids take several, and say for each what became of it. With
 --json they print it as JSON. Identities, custom fields and external ids, which
 may be personal, are left out unless --identities asks for them.
 
-Exit code 0: all was done. Exit code 1: something was refused or failed, and a
+` + requestEnds
+
+const requestEnds = `Exit code 0: all was done. Exit code 1: something was refused or failed, and a
 line on standard error says how much. Exit code 2: the command line was wrong.`
 
 func request(environ map[string]string) *cobra.Command {

@@ -85,7 +85,7 @@ func requestChange(environ map[string]string, c change) *cobra.Command {
 			return incomplete(refusals(results), len(results), "were not "+c.done)
 		},
 	}
-	asks(cmd, &url)
+	asksFor(cmd, &url, requestEnds)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	if c.reason {
 		cmd.Flags().StringVar(&reason, "reason", "", "why; it is stored sealed and shown with the request's log")

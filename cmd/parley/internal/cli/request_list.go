@@ -44,7 +44,7 @@ Times are written 2026-05-01, 2026-05-01T08:00:00Z, or 24h for a day ago.`,
 		Args:    used(cobra.NoArgs),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return l.run(cmd, environ) },
 	}
-	asks(cmd, &l.url)
+	asksFor(cmd, &l.url, requestEnds)
 	f := cmd.Flags()
 	f.BoolVar(&l.asJSON, "json", false, "print JSON")
 	f.BoolVarP(&l.quiet, "quiet", "q", false, "print ids only")

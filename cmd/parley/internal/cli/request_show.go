@@ -54,7 +54,7 @@ privacy-request:read.`,
 			return incomplete(missing, len(ids), "do not exist")
 		},
 	}
-	asks(cmd, &url)
+	asksFor(cmd, &url, requestEnds)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&identities, "identities", false, "show what was provided about the person")
 	return cmd

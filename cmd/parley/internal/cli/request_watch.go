@@ -43,7 +43,7 @@ until it is interrupted. The API client needs the scope privacy-request:read.`,
 			return w.these(cmd.Context(), ids)
 		},
 	}
-	asks(cmd, &url)
+	asksFor(cmd, &url, requestEnds)
 	cmd.Flags().BoolVar(&w.asJSON, "json", false, "print a JSON line a change")
 	return cmd
 }
