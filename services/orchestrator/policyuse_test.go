@@ -18,7 +18,7 @@ func TestPoliciesThatRequestsReferTo(t *testing.T) {
 	s.policy(nil, nil)
 	ask := func(key string) (answer work.PolicyUse) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		msg, err := s.nc.RequestWithContext(ctx, events.PolicyUseSubject(key), nil)
 		must(t, err)

@@ -49,7 +49,7 @@ func TestAnswers(t *testing.T) {
 func ask(t *testing.T, nc *nats.Conn, subject string) []byte {
 	t.Helper()
 	for {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		answer, err := nc.RequestWithContext(ctx, subject, nil)
 		cancel()
 		if errors.Is(err, nats.ErrNoResponders) {
