@@ -2,8 +2,6 @@ package orchestrator
 
 import (
 	"context"
-	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -29,27 +27,6 @@ func Reconcile(ctx context.Context, s Settings, d process.Deps) (Reconciled, err
 	}
 	defer v.store.Close()
 	return reconcile.Run(ctx, v.comparison(b, v.loop(b)))
-}
-
-// RebuildReadModel projects everything that NATS has once more: all records,
-// and the facts within their retention. Running services do the work; it
-// returns when they have been told to.
-func RebuildReadModel(ctx context.Context, s Settings, d process.Deps) error {
-	v, b, err := visit(ctx, s, d)
-	if err != nil {
-		return err
-	}
-	defer v.store.Close()
-	if err := v.store.Distrust(ctx); err != nil {
-		return fmt.Errorf("rebuild: %w", err)
-	}
-	records, facts := v.feeds(b)
-	for _, feed := range []*readmodel.Feed{records, facts} {
-		if err := feed.Restart(ctx, time.Time{}); err != nil {
-			return fmt.Errorf("rebuild: %w", err)
-		}
-	}
-	return nil
 }
 
 // visit opens what a running service has open, without running one.

@@ -122,6 +122,30 @@ func (f *Feed) Acknowledged(ctx context.Context) (uint64, error) {
 	return consumer.CachedInfo().AckFloor.Stream, nil
 }
 
+// Left is how many messages are not projected yet, and the place up to which all
+// are.
+func (f *Feed) Left(ctx context.Context) (left, place uint64, err error) {
+	consumer, err := f.js.Consumer(ctx, f.stream, f.name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return 0, 0, fmt.Errorf("%w: no feed", ErrUnavailable)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("readmodel: look at feed: %w", err)
+	}
+	info := consumer.CachedInfo()
+	return info.NumPending + uint64(max(info.NumAckPending, 0)), info.AckFloor.Stream, nil //nolint:gosec // a number of messages
+}
+
+// End is the number of messages in the feed's stream and the place of the last.
+func (f *Feed) End(ctx context.Context) (messages, place uint64, err error) {
+	stream, err := f.js.Stream(ctx, f.stream)
+	if err != nil {
+		return 0, 0, fmt.Errorf("readmodel: look at stream: %w", err)
+	}
+	state := stream.CachedInfo().State
+	return state.Msgs, state.LastSeq, nil
+}
+
 // Run feeds until ctx ends.
 func (f *Feed) Run(ctx context.Context) error {
 	for ctx.Err() == nil {

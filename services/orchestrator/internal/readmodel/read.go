@@ -191,3 +191,14 @@ func (s *Store) Distrust(ctx context.Context) error {
 	}
 	return unavailable(s.queries.DistrustRequests(ctx))
 }
+
+// Distrusted gives the number of requests that were not projected since Distrust:
+// once all records were, those of which NATS has none.
+func (s *Store) Distrusted(ctx context.Context) (int, error) {
+	if err := s.usable(); err != nil {
+		return 0, err
+	}
+	var n int
+	err := s.pool.QueryRow(ctx, "SELECT count(*) FROM requests WHERE revision = 0").Scan(&n)
+	return n, unavailable(err)
+}
