@@ -61,11 +61,22 @@ func Open(ctx context.Context, url string, unseal func(sealed string) *string) (
 		return nil, errors.New("readmodel: the database URL cannot be read")
 	}
 	config.ConnConfig.ConnectTimeout = connectWithin
+	config.AfterConnect = preferIndexes
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("readmodel: open pool: %w", err)
 	}
 	return &Store{pool: pool, queries: db.New(pool), unseal: unseal}, nil
+}
+
+// preferIndexes tells the planner what reading an index costs where there are no
+// disks that turn. With its usual estimate it reads the whole table, whose rows
+// are large, rather than a tenth of that in the index that a search is made for.
+func preferIndexes(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, "SET random_page_cost = 1.1"); err != nil {
+		return fmt.Errorf("readmodel: prepare connection: %w", err)
+	}
+	return nil
 }
 
 // Close gives the connections back.

@@ -197,12 +197,13 @@ func (c *conditions) where() string {
 }
 
 func (c *conditions) filter(f Filter) {
-	c.and("(source IS NULL OR source <> 'Dataset Test')")
+	hidden := []string{"Dataset Test"}
+	if !f.ConsentWebhooks && f.IDPart == "" {
+		hidden = append(hidden, "Consent Webhook")
+	}
+	c.and("(source IS NULL OR source <> ALL(?::text[]))", hidden)
 	if !f.Deleted {
 		c.and("deleted_at IS NULL")
-	}
-	if !f.ConsentWebhooks && f.IDPart == "" {
-		c.and("(source IS NULL OR source <> 'Consent Webhook')")
 	}
 	c.identifiers(f)
 	c.properties(f)

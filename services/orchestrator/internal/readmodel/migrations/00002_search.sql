@@ -1,4 +1,7 @@
 -- +goose Up
+-- Ids are compared as bytes, so that the primary key also finds their begins.
+ALTER TABLE requests ALTER COLUMN id TYPE text COLLATE "C";
+
 -- What is searched is a small part of a row, whose record is a page long. This
 -- index holds all of that part, in the order of the usual list: whatever a
 -- search asks for, it reads this and the rows that it shows, never the table.
@@ -12,7 +15,6 @@ DROP INDEX requests_by_creation;
 -- The rest find few requests among many.
 DROP INDEX requests_by_status;
 CREATE INDEX requests_by_status ON requests (status, created_at, id) INCLUDE (source, deleted_at);
-CREATE INDEX requests_by_id_begin ON requests (id text_pattern_ops);
 CREATE INDEX requests_by_location ON requests (location text_pattern_ops) WHERE location IS NOT NULL;
 CREATE INDEX requests_by_start ON requests (started_processing_at) WHERE started_processing_at IS NOT NULL;
 CREATE INDEX requests_by_end ON requests (status, finished_processing_at) WHERE finished_processing_at IS NOT NULL;
@@ -33,8 +35,8 @@ DROP INDEX requests_by_due_date;
 DROP INDEX requests_by_end;
 DROP INDEX requests_by_start;
 DROP INDEX requests_by_location;
-DROP INDEX requests_by_id_begin;
 DROP INDEX requests_by_status;
 CREATE INDEX requests_by_status ON requests (status, created_at DESC);
 CREATE INDEX requests_by_creation ON requests (created_at DESC, id);
 DROP INDEX requests_searched;
+ALTER TABLE requests ALTER COLUMN id TYPE text COLLATE "default";

@@ -1,0 +1,85 @@
+package readmodel
+
+import (
+	"context"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+)
+
+// Statement is one that a search makes.
+type Statement struct {
+	Name string
+	SQL  string
+	Args []any
+}
+
+// Statements are those of a search, the page first, and of a selection, with
+// their values.
+func Statements(f Filter, o Order, page, size int) ([]Statement, error) {
+	list, args, err := listStatement(f, o, (page-1)*size, size)
+	if err != nil {
+		return nil, err
+	}
+	count, countArgs := countStatement(f)
+	ids, idsArgs := idsStatement(f)
+	return []Statement{{"page", list, args}, {"count", count, countArgs}, {"ids", ids, idsArgs}}, nil
+}
+
+// MigrateBack takes the schema back to a version.
+func (s *Store) MigrateBack(ctx context.Context, version int64) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	conn := stdlib.OpenDBFromPool(s.pool)
+	defer func() { _ = conn.Close() }()
+	provider, err := goose.NewProvider(goose.DialectPostgres, conn, files)
+	if err != nil {
+		return err
+	}
+	_, err = provider.DownTo(ctx, version)
+	return err
+}
+
+// Exec runs a statement.
+func (s *Store) Exec(ctx context.Context, statement string) error {
+	_, err := s.pool.Exec(ctx, statement)
+	return err
+}
+
+// Explain gives the plan of a statement, planned as a search has it planned.
+func (s *Store) Explain(ctx context.Context, st Statement, options string) ([]string, error) {
+	rows, err := s.pool.Query(ctx, "EXPLAIN "+options+" "+st.SQL, append([]any{planned}, st.Args...)...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var plan []string
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			return nil, err
+		}
+		plan = append(plan, line)
+	}
+	return plan, rows.Err()
+}
+
+// Sizes tells how large the tables and their indexes are.
+func (s *Store) Sizes(ctx context.Context) ([]string, error) {
+	rows, err := s.pool.Query(ctx, `SELECT relname || ' ' || pg_size_pretty(pg_relation_size(oid)) FROM pg_class
+		WHERE relname LIKE 'requests%' AND relkind IN ('r', 'i') ORDER BY relkind DESC, relname`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// Visible is the part of the table whose pages are noted as visible to all.
+func (s *Store) Visible(ctx context.Context) (part float64, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT relallvisible::float8 / greatest(relpages, 1) FROM pg_class WHERE relname = 'requests'").Scan(&part)
+	return part, err
+}
