@@ -27,16 +27,15 @@ func TestResume(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
 	h.startAll(serviceNames...)
-	ctx := t.Context()
 	ring, err := keyring.Parse(h.keys)
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin, err := rest.Open(ctx, rest.Settings{URL: h.origin, ClientID: rootID, ClientSecret: h.secret})
+	admin, err := rest.Open(t.Context(), rest.Settings{URL: h.origin, ClientID: rootID, ClientSecret: h.secret})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &resuming{house: h, ctx: ctx, admin: admin, ring: ring}
+	r := &resuming{house: h, admin: admin, ring: ring}
 	r.configure()
 	changed, other := r.halt("changed"), r.halt("other")
 	r.refuse(changed, other)
@@ -47,7 +46,6 @@ func TestResume(t *testing.T) {
 
 type resuming struct {
 	*house
-	ctx   context.Context
 	admin *rest.Client
 	ring  *keyring.Ring
 }
@@ -83,7 +81,7 @@ func (r *resuming) do(method, path string, body, into any) {
 	if into == nil {
 		into = &answer
 	}
-	if err := r.admin.Do(r.ctx, method, path, body, into); err != nil {
+	if err := r.admin.Do(r.t.Context(), method, path, body, into); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -106,7 +104,7 @@ func (r *resuming) submit(person string) receiver.Call {
 
 func (r *resuming) next(path string) receiver.Call {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	call, err := r.receiver.Next(ctx, path)
 	if err != nil {
@@ -127,7 +125,7 @@ func (r *resuming) await(id string, want record.Status) {
 				Status record.Status `json:"status"`
 			} `json:"items"`
 		}
-		if err := r.admin.Do(r.ctx, http.MethodGet, "/api/v1/privacy-request?request_id="+id, nil, &page); err != nil {
+		if err := r.admin.Do(r.t.Context(), http.MethodGet, "/api/v1/privacy-request?request_id="+id, nil, &page); err != nil {
 			return false, err.Error()
 		}
 		return len(page.Items) == 1 && page.Items[0].Status == want, fmt.Sprintf("%s is %+v, want %s", id, page.Items, want)
@@ -137,7 +135,7 @@ func (r *resuming) await(id string, want record.Status) {
 // post posts as a receiver does; authorization is the whole header, "" for none.
 func (r *resuming) post(path, authorization, body string) (int, string, http.Header) {
 	r.t.Helper()
-	request, err := http.NewRequestWithContext(r.ctx, http.MethodPost, r.origin+path, bytes.NewBufferString(body))
+	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.origin+path, bytes.NewBufferString(body))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -349,7 +347,7 @@ func (r *resuming) afterExpiry() {
 		var page struct {
 			Items []entry `json:"items"`
 		}
-		if err := r.admin.Do(r.ctx, http.MethodGet, "/api/v1/privacy-request/"+id+"/log", nil, &page); err != nil {
+		if err := r.admin.Do(r.t.Context(), http.MethodGet, "/api/v1/privacy-request/"+id+"/log", nil, &page); err != nil {
 			return false, err.Error()
 		}
 		return slices.Contains(page.Items, expired), fmt.Sprintf("the log does not say that it has expired: %+v", page.Items)
