@@ -127,8 +127,9 @@ type Submission struct {
 	PropertyID          *string    `json:"property_id"`
 	Origin              *string    `json:"origin"`
 	ClientID            *string    `json:"client_id"`
-	// IdentityHashes are keyed hashes (HMAC) by which the request is found:
-	// field name to hashes, one for each key of the keyring.
+	// IdentityHashes are keyed hashes (HMAC) by which the request is found: for
+	// each field, which has a number and no name, one for each key of the
+	// keyring.
 	IdentityHashes map[string][]string `json:"identity_hashes,omitempty"`
 	// CustomFields says whether the vault has custom fields.
 	CustomFields bool `json:"custom_fields,omitempty"`
@@ -229,6 +230,10 @@ type Record struct {
 	// in which they lie over the provided identity.
 	Staged      []string     `json:"staged,omitempty"`
 	EarlyResume *EarlyResume `json:"early_resume,omitempty"`
+
+	// Trace is the W3C traceparent of the last transition that had one: what
+	// goes on from here in a trace of its own is linked to it.
+	Trace string `json:"trace,omitempty"`
 
 	// Undelivered are the last one_way calls that did not reach their
 	// receivers, oldest first: a person may have them sent again.

@@ -6,7 +6,10 @@ package intake
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,14 +126,16 @@ func Hashes(p vault.Person, hashes func(string) []string) (identities, fields ma
 	return HashesOf(p.Identity.Values(), hashes), HashesOf(identity.Identity{Custom: p.CustomFields}.Values(), hashes)
 }
 
-// HashesOf gives, by field, the keyed hashes by which a value is found.
+// HashesOf gives, for each field, the keyed hashes by which a value is found. The
+// fields are numbered, in the order of their names: a name is chosen by whoever
+// submits the request and may say as much about the person as a value.
 func HashesOf(values map[string]string, hashes func(string) []string) map[string][]string {
 	if len(values) == 0 {
 		return nil
 	}
 	out := make(map[string][]string, len(values))
-	for field, value := range values {
-		out[field] = hashes(field + ":" + value)
+	for i, field := range slices.Sorted(maps.Keys(values)) {
+		out[strconv.Itoa(i)] = hashes(field + ":" + values[field])
 	}
 	return out
 }
