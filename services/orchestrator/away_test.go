@@ -2,7 +2,6 @@ package orchestrator_test
 
 import (
 	"encoding/json"
-	"net"
 	"testing"
 	"time"
 
@@ -133,7 +132,7 @@ func TestTheServiceStartsWithoutItsNeighbours(t *testing.T) {
 
 func TestRequestsGoOnAfterNATSWasAway(t *testing.T) {
 	t.Parallel()
-	options := embedded.NATSOptions{Dir: t.TempDir(), Addr: freeAddr(t)}
+	options := embedded.NATSOptions{Dir: t.TempDir(), Addr: testbed.FreeAddr(t)}
 	server := testbed.StartNATS(t, options)
 	nc, js := testbed.Connect(t, server.URL())
 	s := setupOn(t, nc, js, nil)
@@ -152,16 +151,6 @@ func TestRequestsGoOnAfterNATSWasAway(t *testing.T) {
 	dispatchertest.Play(t, s.js, dispatchertest.Succeed)
 	s.awaitStatus(id, "complete")
 	s.awaitStatus(s.submit(), "complete")
-}
-
-// freeAddr is an address that nobody listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	var config net.ListenConfig
-	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(t, err)
-	defer func() { must(t, l.Close()) }()
-	return l.Addr().String()
 }
 
 func TestEndedRequestsLeaveAfterTheirRetention(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 // database by itself.
 func TestAStoreThatWentBackBeneathTheServiceIsNoticed(t *testing.T) {
 	t.Parallel()
-	options := embedded.NATSOptions{Dir: t.TempDir(), Addr: freeAddr(t)}
+	options := embedded.NATSOptions{Dir: t.TempDir(), Addr: testbed.FreeAddr(t)}
 	server := testbed.StartNATS(t, options)
 	nc, js := testbed.Connect(t, server.URL())
 	s := setupOn(t, nc, js, nil)

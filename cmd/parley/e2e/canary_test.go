@@ -233,7 +233,7 @@ func TestCanariesAllInOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	const secret = "canary-root-secret-f1g6"
-	dir, addr := t.TempDir(), freeAddr(t)
+	dir, addr := t.TempDir(), testbed.FreeAddr(t)
 	rec, err := receiver.Start(receiver.Options{Dir: t.TempDir(), Origin: "http://" + addr})
 	if err != nil {
 		t.Fatal(err)

@@ -65,7 +65,7 @@ func guard(t *testing.T, h *house, config string, users []string) *guarded {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.receiver.Close() })
-	addr := freeAddr(t)
+	addr := testbed.FreeAddr(t)
 	h.natsURL, h.natsDir = "tls://"+addr, filepath.Join(h.dir, "nats")
 	env := map[string]string{
 		natsConfigVariable: config, natsAddrVariable: addr,

@@ -76,7 +76,7 @@ func setupOver(t *testing.T, databases, settings map[string]string) *house {
 }
 
 func (h *house) startNATS() {
-	addr := freeAddr(h.t)
+	addr := testbed.FreeAddr(h.t)
 	h.natsURL, h.natsDir = "nats://"+addr, filepath.Join(h.dir, "nats")
 	h.nats = &child{
 		t: h.t, name: "nats", path: os.Args[0], log: newLog(h.t, h.dir, "nats"),
@@ -103,7 +103,7 @@ func (h *house) startProxy() {
 }
 
 func (h *house) service(name string, settings map[string]string) *child {
-	addr := freeAddr(h.t)
+	addr := testbed.FreeAddr(h.t)
 	all := map[string]string{
 		"PARLEY_HTTP_ADDR":          addr,
 		"PARLEY_NATS_URL":           h.natsURL,

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -128,17 +127,6 @@ func eventually(t testing.TB, look func() (bool, string)) {
 		case <-pause.C:
 		}
 	}
-}
-
-// freeAddr gives an address that nobody listens on now.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("free address: %v", err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // logFile keeps what a process writes, in a file that is shown if the test

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/parley-dsr/parley/cmd/parley/internal/rest"
+	"github.com/parley-dsr/parley/internal/embedded/testbed"
 )
 
 const receivers = "../../../examples/receivers"
@@ -65,7 +66,7 @@ func (h *house) playReceiver(t *testing.T, l language) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := freeAddr(t)
+	addr := testbed.FreeAddr(t)
 	c := &child{
 		t: t, name: l.name, path: path, args: command[1:], addr: addr, log: newLog(t, t.TempDir(), l.name),
 		env: append(environ(map[string]string{"PARLEY_URL": h.origin}), "LISTEN="+addr, "SIGNING_SECRET="+secret),
