@@ -68,7 +68,7 @@ bench-halts: ## Measure 100 000 halted requests: memory, expiry, resume; FLAGS f
 
 .PHONY: test-faults
 test-faults: ## Kill, race, expire and restore under load, and end with nothing lost
-	go test -count=1 -tags faults ./cmd/parley/e2e -run '$(FAULTS)' -timeout 30m -parallel 3
+	go test -count=1 -tags faults ./cmd/parley/e2e -run '$(FAULTS)' -timeout 40m -parallel 3 $(FLAGS)
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Run the linters

@@ -21,8 +21,9 @@ import (
 const (
 	// outage is how long Postgres is away.
 	outage = 20 * time.Second
-	// readWithin is what a read may take until it says that it cannot.
-	readWithin = 6 * time.Second
+	// readWithin is what a read may take until it says that it cannot: four
+	// seconds, and what a busy machine adds.
+	readWithin = 15 * time.Second
 	crowdSize  = 200
 	crowdBatch = 10
 )
