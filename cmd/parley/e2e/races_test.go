@@ -471,8 +471,8 @@ func (s *scene) resumeLate() *latecomers {
 		for caller := range 8 {
 			// Each halt is met at another moment, from well before its end, also
 			// on a busy machine, until its expiry must have been noticed.
-			at := data.Until.Add(offsets[halts%len(offsets)] + time.Duration(caller)*10*time.Millisecond)
-			c := commands()[3+(halts+caller)%2] // a person, or a token
+			at := data.Until.Add(offsets[halts/3%len(offsets)] + time.Duration(caller)*10*time.Millisecond)
+			c := commands()[3+[]int{0, 1, caller % 2}[halts%3]] // a person, a token, or either
 			l.callers.Go(func() { s.resumeAt(at, e.Subject(), caller, c, l.of(e.Subject())) })
 		}
 	})
