@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"unicode/utf8"
 )
 
@@ -41,6 +42,8 @@ func (b bodyRule) read(w http.ResponseWriter, r *http.Request, limit int64) (con
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return c, refuse(http.StatusRequestTimeout, "The request body did not arrive in time")
 	case errors.As(err, &tooLarge):
 		return c, refuse(http.StatusRequestEntityTooLarge, "Request body must not be larger than %d bytes", limit)
 	case err != nil, !utf8.Valid(raw):

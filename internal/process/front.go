@@ -14,15 +14,22 @@ import (
 // answerWithin is how long requests in flight may take once the process stops.
 const answerWithin = 10 * time.Second
 
-// Limits of the listener. A request and its answer are small; a client that
-// trickles holds nothing for long.
-const (
-	readHeaderWithin = 10 * time.Second
-	readWithin       = 60 * time.Second
-	writeWithin      = 90 * time.Second
-	idleAtMost       = 2 * time.Minute
-	headersAtMost    = 64 << 10
-)
+// headersAtMost is how many bytes the headers of a request may have.
+const headersAtMost = 64 << 10
+
+// Limits are the times that a client has. A request and its answer are small; a
+// client that trickles holds nothing for long.
+type Limits struct {
+	ReadHeader time.Duration // the headers, from the first byte or the end of the request before
+	Read       time.Duration // the whole request
+	Write      time.Duration // the request and its answer
+	Idle       time.Duration // between two requests
+}
+
+// UsualLimits are those of every listener that is not given others.
+func UsualLimits() Limits {
+	return Limits{ReadHeader: 10 * time.Second, Read: time.Minute, Write: 90 * time.Second, Idle: 2 * time.Minute}
+}
 
 // Listen is a Front of its own: it listens on addr (host:port) when it is asked
 // to serve.
@@ -56,9 +63,17 @@ func Socket(ctx context.Context, addr string) (net.Listener, error) {
 }
 
 // On is a Front over a socket that listens already.
-func On(socket net.Listener, logger *slog.Logger) Front { return &open{socket: socket, logger: logger} }
+func On(socket net.Listener, logger *slog.Logger) Front {
+	return OnWithin(UsualLimits(), socket, logger)
+}
+
+// OnWithin is On with other limits.
+func OnWithin(limits Limits, socket net.Listener, logger *slog.Logger) Front {
+	return &open{limits: limits, socket: socket, logger: logger}
+}
 
 type open struct {
+	limits Limits
 	socket net.Listener
 	logger *slog.Logger
 }
@@ -66,7 +81,7 @@ type open struct {
 // Serve implements Front.
 func (o *open) Serve(ctx context.Context, service string, h http.Handler) error {
 	o.logger.Info("listening", "addr", o.socket.Addr().String(), "service", service)
-	return serve(ctx, o.socket, h, o.logger)
+	return serve(ctx, o.limits, o.socket, h, o.logger)
 }
 
 func explainListen(addr string, err error) error {
@@ -80,13 +95,13 @@ func explainListen(addr string, err error) error {
 	}
 }
 
-func serve(ctx context.Context, socket net.Listener, h http.Handler, logger *slog.Logger) error {
+func serve(ctx context.Context, limits Limits, socket net.Listener, h http.Handler, logger *slog.Logger) error {
 	server := &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: readHeaderWithin,
-		ReadTimeout:       readWithin,
-		WriteTimeout:      writeWithin,
-		IdleTimeout:       idleAtMost,
+		ReadHeaderTimeout: limits.ReadHeader,
+		ReadTimeout:       limits.Read,
+		WriteTimeout:      limits.Write,
+		IdleTimeout:       limits.Idle,
 		MaxHeaderBytes:    headersAtMost,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}

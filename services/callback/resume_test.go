@@ -293,19 +293,6 @@ func TestResumeAliases(t *testing.T) {
 	}
 }
 
-func TestBodyLimit(t *testing.T) {
-	t.Parallel()
-	b := setup(t, accept)
-	b.put(paused())
-	fits := `{"padding":"` + strings.Repeat("x", maxBody-100) + `"}`
-	if got := b.resume(b.resumeToken(nil), fits); got.status != http.StatusOK {
-		t.Errorf("a body below the limit: %d", got.status)
-	}
-	if got := b.resume(b.resumeToken(nil), fits+strings.Repeat(" ", 200)); got.status != http.StatusRequestEntityTooLarge {
-		t.Errorf("a body above the limit: %d", got.status)
-	}
-}
-
 // A caller that goes away takes nothing with it.
 func TestCallerGoesAway(t *testing.T) {
 	t.Parallel()

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +52,7 @@ type bundle struct {
 	vault   *vault.Vault
 	facts   chan events.Event // what the service published
 	change  func(*Settings)   // of the settings, if any
+	limits  process.Limits    // of the listener
 }
 
 // setup runs the service and, when it is ready, an orchestrator that answers
@@ -78,7 +78,7 @@ func begin(t *testing.T) *bundle {
 		t.Fatal(err)
 	}
 	nc, js := testbed.NATS(t)
-	return &bundle{t: t, nc: nc, js: js, keys: keys, ring: ring, log: &safeBuffer{}, facts: make(chan events.Event, 64)}
+	return &bundle{t: t, nc: nc, js: js, keys: keys, ring: ring, log: &safeBuffer{}, facts: make(chan events.Event, 64), limits: process.UsualLimits()}
 }
 
 // ensure does what the orchestrator does at its start.
@@ -100,24 +100,26 @@ func (b *bundle) bucket(name string) *topology.Bucket {
 	return bucket
 }
 
-// front gives the handler of the service to a test server.
+// front is the usual one, on any free port.
 type front struct {
-	url chan string
+	limits process.Limits
+	url    chan string
 }
 
-func (f front) Serve(ctx context.Context, _ string, h http.Handler) error {
-	server := httptest.NewServer(h)
-	defer server.Close()
-	f.url <- server.URL
-	<-ctx.Done()
-	return nil
+func (f front) Serve(ctx context.Context, service string, h http.Handler) error {
+	socket, err := process.Socket(ctx, "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	f.url <- "http://" + socket.Addr().String()
+	return process.OnWithin(f.limits, socket, slog.New(slog.DiscardHandler)).Serve(ctx, service, h)
 }
 
 // run starts the service; the test's end stops it.
 func (b *bundle) run() {
 	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	f := front{url: make(chan string, 1)}
+	f := front{limits: b.limits, url: make(chan string, 1)}
 	ended := make(chan error, 1)
 	settings := Settings{EncryptionKeys: b.keys, RootClientID: rootID, IdentityTTL: time.Hour, RefusedRepliesPerMinute: refusedAtMost}
 	if b.change != nil {
