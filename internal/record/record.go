@@ -213,8 +213,9 @@ type Record struct {
 	ID string `json:"id"`
 	// Revision is the record's own counter: one more with every transition.
 	Revision uint64 `json:"revision"`
-	// Epoch is a random value that a restore changes, so that ids of outputs
-	// are never given twice.
+	// Epoch is a random value of the process that decided this revision, and
+	// another after a restore: ids of outputs are never given twice, and two
+	// records of one revision are told apart.
 	Epoch string `json:"epoch"`
 	// Sequence is the number of the last fact about this request.
 	Sequence uint64 `json:"sequence"`
