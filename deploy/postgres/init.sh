@@ -1,0 +1,17 @@
+#!/bin/sh
+# A role and a database for each service that has one. Neither can read the
+# other's. Run once, by the image of Postgres or by hand:
+#
+#   PGHOST=… PGUSER=postgres CONFIG_PASSWORD=… ORCHESTRATOR_PASSWORD=… sh init.sh
+set -eu
+
+make() {
+	psql --no-psqlrc --set ON_ERROR_STOP=1 --set name="$1" --set password="$2" --quiet --dbname "${POSTGRES_DB:-postgres}" <<-'SQL'
+		CREATE ROLE :"name" LOGIN PASSWORD :'password';
+		CREATE DATABASE :"name" OWNER :"name";
+		REVOKE ALL ON DATABASE :"name" FROM PUBLIC;
+	SQL
+}
+
+make config "$CONFIG_PASSWORD"
+make orchestrator "$ORCHESTRATOR_PASSWORD"
