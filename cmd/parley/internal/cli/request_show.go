@@ -142,10 +142,10 @@ func printFiles(out io.Writer, files []file, now time.Time) error {
 			_, _ = fmt.Fprintf(out, "%s does not exist.\n", f.ID)
 			continue
 		}
-		for _, print := range []func(io.Writer) error{
+		for _, part := range []func(io.Writer) error{
 			f.printFacts, f.printLog, func(out io.Writer) error { return f.printCalls(out, now) },
 		} {
-			if err := print(out); err != nil {
+			if err := part(out); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/parley-dsr/parley/cmd/parley/internal/cli"
@@ -131,9 +133,11 @@ func TestRequests(t *testing.T) {
 		return receiver.Status(http.StatusNotFound)
 	}})
 	o.list(ids)
+	everything := o.watchAll(ids)
 	o.review(halted, broken, denied, canceled)
 
-	o.wants("watch", o.request(1, "watch", broken), " forget ", "error")
+	o.wants("watch", o.request(1, "watch", broken), broken+"  request.created", "webhook.requested  (legal_hold)",
+		"request.failed  (legal_hold; webhook_failed)  Webhook 'legal_hold' returned an error")
 	shown := o.request(0, "show", broken)
 	o.wants("show", shown, broken+"\n", "error (at the step pre_webhooks; parley request retry goes on there)",
 		"Webhook 'legal_hold' returned an error", "legal_hold", "status 404")
@@ -146,13 +150,16 @@ func TestRequests(t *testing.T) {
 	retried := o.request(1, "retry", broken, halted)
 	o.wants("retry", row(retried, broken), "in_processing retried")
 	o.wants("retry", row(retried, halted), "refused: Cannot restart privacy request from failure")
-	o.wants("watch", o.request(0, "watch", broken, "--json"), `"status":"complete"`)
+	o.wants("watch", o.request(0, "watch", broken, "--json"),
+		`"type":"dev.parley.request.failed.v1"`, `"type":"dev.parley.request.completed.v1"`)
 
 	await(t, "the halt", func() bool { return strings.Contains(o.request(0, "show", halted), "paused") })
 	resumed := o.request(1, "resume", halted, denied)
 	o.wants("resume", row(resumed, halted), "resumed")
 	o.wants("resume", row(resumed, denied), "refused: Invalid resume request")
-	o.wants("watch", o.request(1, "watch", halted, canceled), halted+"  forget  ", "complete", canceled+"  forget  canceled")
+	o.wants("watch", o.request(1, "watch", halted, canceled), halted+"  request.resumed", halted+"  request.completed", canceled+"  request.canceled")
+	o.wants("watch", o.request(1, "watch", "pri_unknown"), "pri_unknown  -  unknown")
+	everything("pending → denied", "pending → canceled", "→ complete")
 	o.usage()
 }
 
@@ -211,6 +218,51 @@ func (o *office) review(halted, broken, denied, canceled string) {
 	shown := o.request(1, "show", denied, unknown)
 	o.wants("show", shown, denied+"\n", "denied", unknown+" does not exist.")
 	o.wants("show --identities", o.request(0, "show", "--identities", denied), "email=denied@example.com", "ticket-of-denied@example.com")
+}
+
+// watchAll follows all requests until the returned function has seen what it
+// waits for.
+func (o *office) watchAll(ids []string) (until func(...string)) {
+	o.t.Helper()
+	ctx, cancel := context.WithCancel(o.t.Context())
+	var out lines
+	ended := make(chan error, 1)
+	go func() { ended <- cli.Run(ctx, []string{"request", "watch"}, o.environ, &out) }()
+	sees := func(parts ...string) {
+		o.t.Helper()
+		await(o.t, "all requests to be watched", func() bool {
+			text := out.String()
+			return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) })
+		})
+	}
+	sees(ids...)
+	return func(parts ...string) {
+		o.t.Helper()
+		sees(parts...)
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			o.t.Errorf("parley request watch ended with %v", err)
+		}
+	}
+}
+
+// lines is what a command prints while it runs.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // usage checks that a wrong command line is told apart from a failure.
