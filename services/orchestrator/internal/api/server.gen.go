@@ -2948,7 +2948,7 @@ type SoftDeleteRequestResponseObject interface {
 	VisitSoftDeleteRequestResponse(w http.ResponseWriter) error
 }
 
-type SoftDeleteRequest200JSONResponse json.RawMessage
+type SoftDeleteRequest200JSONResponse map[string]interface{}
 
 func (response SoftDeleteRequest200JSONResponse) VisitSoftDeleteRequestResponse(w http.ResponseWriter) error {
 

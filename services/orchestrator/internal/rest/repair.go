@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/record"
@@ -86,7 +87,18 @@ func (s *Server) SoftDeleteRequest(ctx context.Context, r api.SoftDeleteRequestR
 	_, err := s.change(ctx, work.SoftDelete, r.PrivacyRequestID, func(_ string, _ record.Status) error {
 		return edge.BadRequest("Cannot transition status")
 	})
-	return api.SoftDeleteRequest200JSONResponse(json.RawMessage("null")), err
+	return hidden{}, err
+}
+
+// hidden is the answer to a soft delete: 200 null.
+type hidden struct{}
+
+// VisitSoftDeleteRequestResponse writes it.
+func (hidden) VisitSoftDeleteRequestResponse(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusOK)
+	_, err := w.Write([]byte("null\n"))
+	return err
 }
 
 // FinalizeRequest refuses: no request of Parley waits to be finalized.

@@ -130,9 +130,11 @@ func (s *Server) FinalizeRequests(ctx context.Context, r api.FinalizeRequestsReq
 		case err != nil:
 			return nil, readError(err)
 		default:
-			outcomes = append(outcomes, failed(fmt.Sprintf(
-				"Cannot manually finalize privacy request: status is %s, not requires_manual_finalization", rec.Status,
-			), view.Of(rec, s.unseal(rec.Submission.SealedExternalID), s.Clock())))
+			message := fmt.Sprintf("Cannot manually finalize privacy request: status is %s, not requires_manual_finalization", rec.Status)
+			if rec.DeletedAt != nil {
+				message = deletedText(id)
+			}
+			outcomes = append(outcomes, failed(message, view.Of(rec, s.unseal(rec.Submission.SealedExternalID), s.Clock())))
 		}
 	}
 	bulk, err := gather(outcomes)

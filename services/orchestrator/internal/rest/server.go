@@ -17,11 +17,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/parley-dsr/parley/internal/catalog"
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/keyring"
 	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/api"
@@ -46,6 +48,8 @@ type Server struct {
 	Ring      *keyring.Ring
 	Clock     func() time.Time
 	Logger    *slog.Logger
+	// Tracer may be nil.
+	Tracer *tracing.Tracer
 	// IdentityTTL is the least life of an identity in the vault.
 	IdentityTTL time.Duration
 	// Facts lets requests be followed.
@@ -75,7 +79,7 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) command(ctx context.Context, name, requestID string) work.Command {
 	return work.Command{
 		ID: rand.Text(), Name: name, RequestID: requestID, At: s.Clock().UTC(),
-		Actor: actor(ctx), TraceParent: originFrom(ctx).traceParent,
+		Actor: actor(ctx),
 	}
 }
 
@@ -87,7 +91,13 @@ const shownWithin = 8 * time.Second
 // send sends a command and waits for its answer, and for the read model where it
 // is behind.
 func (s *Server) send(ctx context.Context, c work.Command) (work.Answer, error) {
+	ctx, span := s.Tracer.Start(ctx, "command "+c.Name, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(tracing.KeyRequest.String(c.RequestID)))
+	defer span.End()
+	c.TraceParent = tracing.Parent(ctx)
 	answer, err := s.Commands.Send(ctx, c)
+	if err != nil {
+		tracing.Fail(span, "not answered")
+	}
 	if err == nil && answer.Behind > 0 {
 		ctx, cancel := context.WithTimeout(ctx, shownWithin)
 		defer cancel()
@@ -117,17 +127,15 @@ func newRequestID() string { return "pri_" + uuid.NewString() }
 
 // origin is what a request says about where it comes from.
 type origin struct {
-	header, traceParent string
-	addr                netip.Addr
+	header string
+	addr   netip.Addr
 }
 
 type originKey struct{}
 
 func withOrigin(next api.StrictHandlerFunc, _ string) api.StrictHandlerFunc {
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
-		from := origin{
-			header: r.Header.Get("Origin"), traceParent: traceParent(r.Header.Get("Traceparent")), addr: edge.ClientAddr(r),
-		}
+		from := origin{header: r.Header.Get("Origin"), addr: edge.ClientAddr(r)}
 		return next(context.WithValue(ctx, originKey{}, from), w, r, request)
 	}
 }
@@ -135,19 +143,6 @@ func withOrigin(next api.StrictHandlerFunc, _ string) api.StrictHandlerFunc {
 func originFrom(ctx context.Context) origin {
 	from, _ := ctx.Value(originKey{}).(origin)
 	return from
-}
-
-// traceParent takes a header of the one version that there is.
-func traceParent(s string) string {
-	if len(s) != len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") || s[:3] != "00-" {
-		return ""
-	}
-	for _, c := range s {
-		if c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return ""
-		}
-	}
-	return s
 }
 
 func orNil(s string) *string {
