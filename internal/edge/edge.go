@@ -18,6 +18,7 @@ import (
 
 	"github.com/parley-dsr/parley/internal/catalog"
 	"github.com/parley-dsr/parley/internal/keyring"
+	"github.com/parley-dsr/parley/internal/tracing"
 )
 
 const (
@@ -49,6 +50,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Registry may be nil.
 	Registry *prometheus.Registry
+	// Tracer may be nil.
+	Tracer *tracing.Tracer
 	// TrustedProxies are believed when they name the caller's address.
 	TrustedProxies []netip.Prefix
 	// MaxBody is the greatest size of a body in bytes, 1 MiB where it is 0.

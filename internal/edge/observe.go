@@ -12,6 +12,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/parley-dsr/parley/internal/tracing"
 )
 
 // headerRequestID carries the id of a request in and out.
@@ -28,16 +32,21 @@ func requestIDOf(r *http.Request) string {
 	return rand.Text()
 }
 
-// observe gives a request its state and its id, and writes down how it ended:
-// the template of its path, never the path itself or its query, since both may
-// hold what is personal.
+// observe gives a request its state, its id and its span, and writes down how it
+// ended: the template of its path, never the path itself or its query, since
+// both may hold what is personal.
 func (e *Edge) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := &state{requestID: requestIDOf(r), client: clientAddr(r, e.trusted), logger: e.logger}
 		w.Header().Set(headerRequestID, s.requestID)
 		seen := &recorder{ResponseWriter: w}
 		start := e.clock()
-		next.ServeHTTP(seen, r.WithContext(context.WithValue(r.Context(), stateKey{}, s)))
+		method := methodLabel(r.Method)
+		ctx, span := e.config.Tracer.Continue(context.WithValue(r.Context(), stateKey{}, s), r.Header.Get("Traceparent"), method,
+			trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attribute.String("http.request.method", method)))
+		defer span.End()
+		r = r.WithContext(ctx)
+		next.ServeHTTP(seen, r)
 		e.record(r, s, seen, e.clock().Sub(start))
 	})
 }
@@ -48,6 +57,13 @@ func (e *Edge) record(r *http.Request, s *state, seen *recorder, took time.Durat
 		route = "unmatched"
 	}
 	status := seen.statusOr200()
+	if span := trace.SpanFromContext(r.Context()); span.IsRecording() {
+		span.SetName(methodLabel(r.Method) + " " + route)
+		span.SetAttributes(attribute.String("http.route", route), attribute.Int("http.response.status_code", status))
+		if status >= http.StatusInternalServerError {
+			tracing.Fail(span, http.StatusText(status))
+		}
+	}
 	e.durations.WithLabelValues(methodLabel(r.Method), route, strconv.Itoa(status)).Observe(took.Seconds())
 	attributes := []slog.Attr{
 		slog.String("request_id", s.requestID),

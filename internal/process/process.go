@@ -24,6 +24,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/parley-dsr/parley/internal/tracing"
 )
 
 // Deps is what a service is given beside its settings. A service uses these
@@ -35,6 +38,8 @@ type Deps struct {
 	Clock    func() time.Time
 	Front    Front
 	Version  string
+	// Traces takes the spans of the service; nil makes none.
+	Traces trace.TracerProvider
 }
 
 // Front is where a service shows its HTTP handler: its own address (Listen),
@@ -47,12 +52,17 @@ type Front interface {
 
 // NewDeps makes the dependencies of one service in a process of its own: a log
 // on standard error, a fresh registry, a connection that is still being made,
-// and a listener on PARLEY_HTTP_ADDR. The returned function closes the
-// connection after what was published has been flushed; call it when the
-// service has ended.
+// a listener on PARLEY_HTTP_ADDR, and an exporter of spans where the variables
+// OTEL_… ask for one. The returned function exports what is left and closes the
+// connection after what was published has been flushed; call it when the service
+// has ended.
 func NewDeps(ctx context.Context, service string, s Settings) (Deps, func(), error) {
 	logger := NewLogger(os.Stderr, s, service)
 	version := Version()
+	traces, flush, err := tracing.FromEnvironment(ctx, Environ(), tracing.Service{Name: service, Version: version}, logger)
+	if err != nil {
+		return Deps{}, nil, err
+	}
 	nc, err := Connect(ctx, s, service, logger)
 	if err != nil {
 		return Deps{}, nil, err
@@ -64,6 +74,23 @@ func NewDeps(ctx context.Context, service string, s Settings) (Deps, func(), err
 		Clock:    time.Now,
 		Front:    Listen(s.HTTPAddr, logger),
 		Version:  version,
+		Traces:   traces,
 	}
-	return deps, func() { closeNATS(nc) }, nil
+	return deps, func() {
+		closeNATS(nc)
+		FlushTraces(flush, logger)
+	}, nil
+}
+
+// flushWithin is how long the last spans may take to leave: a collector that is
+// away holds up no end.
+const flushWithin = 2 * time.Second
+
+// FlushTraces exports the spans that are left.
+func FlushTraces(flush func(context.Context) error, logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), flushWithin)
+	defer cancel()
+	if err := flush(ctx); err != nil {
+		logger.Warn("the last spans were not exported", "error", err)
+	}
 }

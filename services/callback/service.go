@@ -27,6 +27,7 @@ import (
 	"github.com/parley-dsr/parley/internal/keyring"
 	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/pkg/events"
 	openapi "github.com/parley-dsr/parley/services/callback/api"
@@ -82,6 +83,7 @@ func (v *service) run() error {
 		RootClientID:   v.settings.RootClientID,
 		Logger:         v.deps.Logger,
 		Registry:       v.deps.Registry,
+		Tracer:         tracing.New(v.deps.Traces),
 		TrustedProxies: v.settings.TrustedProxies,
 		MaxBody:        maxBody,
 		Clock:          v.deps.Clock,
@@ -122,7 +124,7 @@ func (v *service) start(ctx context.Context, gates map[string]*process.Gate) err
 	gates[gateReplies].Ready()
 	keeper := halt.NewKeeper(halt.Options{
 		JetStream: v.js, Halted: n.halted, Requests: n.requests,
-		Logger: v.deps.Logger, Registry: v.deps.Registry, Clock: v.deps.Clock,
+		Logger: v.deps.Logger, Registry: v.deps.Registry, Tracer: tracing.New(v.deps.Traces), Clock: v.deps.Clock,
 	})
 	v.group.Go("facts", keeper.Facts)
 	v.group.Go("expiries", keeper.Expiries)
@@ -169,13 +171,13 @@ func (v *service) open(n needs) {
 		Gate: v.gate, Requests: n.requests, Halted: n.halted,
 		Vault: vault.Open(n.identities, v.ring), Orchestrator: v.answers,
 		IdentityTTL: v.settings.IdentityTTL, Clock: v.deps.Clock,
-		Logger: v.deps.Logger, Registry: v.deps.Registry,
+		Logger: v.deps.Logger, Registry: v.deps.Registry, Tracer: tracing.New(v.deps.Traces),
 	})
 	strict := api.NewStrictHandlerWithOptions(handlers, nil, api.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  edge.RequestError,
 		ResponseErrorHandlerFunc: edge.ResponseError,
 	})
-	v.api.open(reply.WithTrace(api.HandlerWithOptions(strict, api.ChiServerOptions{ErrorHandlerFunc: edge.RequestError})))
+	v.api.open(api.HandlerWithOptions(strict, api.ChiServerOptions{ErrorHandlerFunc: edge.RequestError}))
 }
 
 // door is the API; it is closed until the service has what it needs.

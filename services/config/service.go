@@ -28,6 +28,7 @@ import (
 	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/internal/reference"
 	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/internal/tracing"
 	document "github.com/parley-dsr/parley/services/config/api"
 	"github.com/parley-dsr/parley/services/config/internal/api"
 	"github.com/parley-dsr/parley/services/config/internal/egress"
@@ -121,7 +122,7 @@ func (s *service) handler(health *process.Health) (http.Handler, error) {
 	front, err := edge.New(edge.Config{
 		Service: name, Spec: document.OpenAPI, Clients: s.client, Ring: s.api.Ring,
 		RootClientID: s.settings.RootClientID, Logger: s.deps.Logger, Registry: s.deps.Registry,
-		TrustedProxies: s.settings.TrustedProxies, Clock: s.deps.Clock, Checks: rest.Checks(),
+		Tracer: tracing.New(s.deps.Traces), TrustedProxies: s.settings.TrustedProxies, Clock: s.deps.Clock, Checks: rest.Checks(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)

@@ -24,6 +24,7 @@ import (
 	"github.com/parley-dsr/parley/internal/catalog"
 	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/pkg/events"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/ask"
@@ -183,5 +184,6 @@ func newCaller(s Settings, d process.Deps, js jetstream.JetStream, n needs, rece
 		Clock:        d.Clock,
 		Logger:       d.Logger,
 		Registry:     d.Registry,
+		Tracer:       tracing.New(d.Traces),
 	}), nil
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/vault"
 	openapi "github.com/parley-dsr/parley/services/orchestrator/api"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/disclosure"
@@ -94,7 +95,7 @@ type service struct {
 func (v *service) run() error {
 	e, err := edge.New(edge.Config{
 		Service: name, Spec: openapi.Spec, Clients: v.client, Ring: v.ring, RootClientID: v.settings.RootClientID,
-		Logger: v.deps.Logger, Registry: v.deps.Registry, TrustedProxies: v.settings.TrustedProxies,
+		Logger: v.deps.Logger, Registry: v.deps.Registry, Tracer: tracing.New(v.deps.Traces), TrustedProxies: v.settings.TrustedProxies,
 		MaxBody: maxBody, Clock: v.deps.Clock,
 	})
 	if err != nil {
@@ -205,7 +206,7 @@ func (v *service) open(b buckets) error {
 	server := &rest.Server{
 		Commands: commands, ReadModel: v.store, Vault: b.vault, Catalog: b.catalog, Ring: v.ring,
 		Clock: v.deps.Clock, Logger: v.deps.Logger, IdentityTTL: v.settings.IdentityTTL,
-		Submissions: rest.NewLimit(v.settings.SubmissionsPerMinute, v.deps.Clock),
+		Submissions: rest.NewLimit(v.settings.SubmissionsPerMinute, v.deps.Clock), Tracer: tracing.New(v.deps.Traces),
 		Facts:       follow.New(v.deps.NATS, v.js, b.requests), Stopping: v.group.Context(),
 	}
 	handler := server.Handler()
@@ -225,6 +226,7 @@ func (v *service) loop(b buckets) *transition.Loop {
 		ManualApproval: s.ManualApproval, IdentityTTL: s.IdentityTTL, Retention: s.RequestRetention,
 		Apply: readmodel.NewInline(v.store).Apply, Show: v.show,
 		Logger: v.deps.Logger, Metrics: transition.NewMetrics(v.deps.Registry), Clock: v.deps.Clock,
+		Tracer: tracing.New(v.deps.Traces),
 	})
 }
 

@@ -20,8 +20,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/parley-dsr/parley/internal/process"
+	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/services/callback"
 	"github.com/parley-dsr/parley/services/config"
 	"github.com/parley-dsr/parley/services/dispatcher"
@@ -38,6 +40,9 @@ type Options struct {
 	Listener net.Listener
 	// Ready is told when everything answers.
 	Ready func(Info)
+	// Traces gives who takes the spans of a service; nil leaves it to the
+	// variables OTEL_….
+	Traces func(service string) trace.TracerProvider
 }
 
 // Info is what one needs to know of a running all-in-one.
@@ -152,11 +157,23 @@ func service[T interface{ Shared() process.Settings }](r *running, name string, 
 			return err
 		}
 		defer nc.Close()
+		traces, flush, err := r.traces(ctx, name, logger)
+		if err != nil {
+			return err
+		}
+		defer process.FlushTraces(flush, logger)
 		return run(ctx, settings, process.Deps{
 			NATS: nc, Logger: logger, Registry: r.registries[name],
-			Clock: time.Now, Front: r.origin, Version: process.Version(),
+			Clock: time.Now, Front: r.origin, Version: process.Version(), Traces: traces,
 		})
 	}
+}
+
+func (r *running) traces(ctx context.Context, name string, logger *slog.Logger) (trace.TracerProvider, func(context.Context) error, error) {
+	if r.options.Traces != nil {
+		return r.options.Traces(name), func(context.Context) error { return nil }, nil
+	}
+	return tracing.FromEnvironment(ctx, r.options.Environ, tracing.Service{Name: name, Version: process.Version()}, logger)
 }
 
 func (r *running) environ(name string) map[string]string {

@@ -22,6 +22,8 @@ type Halt struct {
 	WebhookName string    `json:"webhook_name"`
 	Since       time.Time `json:"since"`
 	Until       time.Time `json:"until"`
+	// Trace is the traceparent under which the request was halted.
+	Trace string `json:"trace,omitempty"`
 }
 
 // of gives the halt that a record waits in, by the call; ok is false where the
@@ -30,7 +32,7 @@ func of(r record.Record, callID string) (h Halt, ok bool) {
 	if r.Status != record.Paused || r.Wait == nil || r.Wait.Kind != record.WaitHalt || r.Wait.CallID != callID {
 		return Halt{}, false
 	}
-	h = Halt{CallID: callID, RequestID: r.ID, Since: r.Wait.Since, Until: r.Wait.Until}
+	h = Halt{CallID: callID, RequestID: r.ID, Since: r.Wait.Since, Until: r.Wait.Until, Trace: r.Trace}
 	call, err := record.ParseCallID(callID)
 	if err != nil {
 		return Halt{}, false

@@ -31,9 +31,11 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
@@ -48,11 +50,12 @@ type Keeper struct {
 	halted   *topology.Bucket
 	requests records
 	logger   *slog.Logger
+	tracer   *tracing.Tracer
 	metrics  *metrics
 	clock    func() time.Time
 }
 
-// Options of a keeper; all are required.
+// Options of a keeper; all but the tracer are required.
 type Options struct {
 	JetStream jetstream.JetStream
 	Halted    *topology.Bucket
@@ -60,6 +63,7 @@ type Options struct {
 	Logger    *slog.Logger
 	Registry  prometheus.Registerer
 	Clock     func() time.Time
+	Tracer    *tracing.Tracer
 }
 
 // NewKeeper returns a keeper that does nothing until its Facts and Expiries
@@ -67,7 +71,7 @@ type Options struct {
 func NewKeeper(o Options) *Keeper {
 	return &Keeper{
 		js: o.JetStream, halted: o.Halted, requests: o.Requests,
-		logger: o.Logger, metrics: newMetrics(o.Registry), clock: o.Clock,
+		logger: o.Logger, metrics: newMetrics(o.Registry), clock: o.Clock, tracer: o.Tracer,
 	}
 }
 
@@ -113,6 +117,10 @@ func (k *Keeper) fact(ctx context.Context, m jetstream.Msg) error {
 	if data.CallID == "" {
 		return nil // ended without a call, so without a halt
 	}
+	ctx, span := k.tracer.Continue(ctx, events.TraceParent(e), "process "+tracing.FactName(e.Type()),
+		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+			tracing.KeyRequest.String(e.Subject()), tracing.KeyCall.String(data.CallID), tracing.KeyFact.String(e.ID())))
+	defer span.End()
 	if e.Type() == events.RequestPaused {
 		return k.begin(ctx, e, data.CallID)
 	}
@@ -131,7 +139,7 @@ func (k *Keeper) begin(ctx context.Context, paused events.Event, callID string) 
 	}
 	left := h.Until.Sub(k.clock())
 	if left <= 0 {
-		return k.expire(ctx, callID, events.TraceParent(paused))
+		return k.expire(ctx, callID, h.Trace)
 	}
 	_, err = k.halted.Create(ctx, callID, value, left)
 	switch {
@@ -202,16 +210,17 @@ func (k *Keeper) expiry(ctx context.Context, m jetstream.Msg) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errMessage, err)
 	}
-	_, state, err := k.look(ctx, call.RequestID, callID)
+	h, state, err := k.look(ctx, call.RequestID, callID)
 	if err != nil || state == over {
 		return err
 	}
-	return k.expire(ctx, callID, "")
+	return k.expire(ctx, callID, h.Trace)
 }
 
 // expire says that the time of a halt is over. The id of the fact is that of
-// the call, so that it is one fact however often it is said.
-func (k *Keeper) expire(ctx context.Context, callID, trace string) error {
+// the call, so that it is one fact however often it is said. It begins a trace,
+// linked to the one in which the request was halted.
+func (k *Keeper) expire(ctx context.Context, callID, halted string) error {
 	call, err := record.ParseCallID(callID)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errMessage, err)
@@ -221,9 +230,11 @@ func (k *Keeper) expire(ctx context.Context, callID, trace string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errMessage, err)
 	}
-	if trace != "" {
-		events.SetTraceParent(&e, trace)
-	}
+	ctx, span := k.tracer.Continue(ctx, "", "publish "+tracing.FactName(e.Type()), trace.WithSpanKind(trace.SpanKindProducer),
+		trace.WithAttributes(tracing.KeyRequest.String(call.RequestID), tracing.KeyCall.String(callID)))
+	defer span.End()
+	tracing.LinkTo(span, halted)
+	events.SetTraceParent(&e, tracing.Parent(ctx))
 	if err := events.Publish(ctx, k.js, e); err != nil {
 		return fmt.Errorf("halt: publish the expiry: %w", err)
 	}

@@ -31,6 +31,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/identity"
@@ -38,6 +39,7 @@ import (
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/token"
 	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
 )
@@ -65,6 +67,8 @@ type Options struct {
 	Clock       func() time.Time
 	Logger      *slog.Logger
 	Registry    prometheus.Registerer
+	// Tracer may be nil.
+	Tracer *tracing.Tracer
 }
 
 // Handlers implement the generated server interface.
@@ -96,6 +100,7 @@ func (h *Handlers) record(ctx context.Context, id string, notFound error) (recor
 	if err := json.Unmarshal(entry.Value, &r); err != nil {
 		return record.Record{}, fmt.Errorf("reply: record %s cannot be read", id) // the cause may repeat values
 	}
+	tracing.LinkTo(trace.SpanFromContext(ctx), r.Trace) // days may have passed since
 	if r.DeletedAt != nil {
 		return record.Record{}, deleted(id)
 	}
@@ -110,9 +115,10 @@ func (h *Handlers) ask(ctx context.Context, eventType string, t token.Reply, dat
 	if err != nil {
 		return work.Answer{}, fmt.Errorf("reply: %w", err)
 	}
-	if trace := traceParent(ctx); trace != "" {
-		events.SetTraceParent(&fact, trace)
-	}
+	ctx, span := h.Tracer.Start(ctx, "publish "+tracing.FactName(eventType), trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
+		tracing.KeyRequest.String(t.RequestID), tracing.KeyCall.String(t.CallID), tracing.KeyFactType.String(eventType)))
+	defer span.End()
+	events.SetTraceParent(&fact, tracing.Parent(ctx))
 	msg, err := events.Encode(fact)
 	if err != nil {
 		return work.Answer{}, fmt.Errorf("reply: %w", err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/authorization"
@@ -68,16 +69,21 @@ func (c *Caller) attempt(ctx context.Context, call work.Call, p prepared) (resul
 
 // post makes the call once, with another OAuth token than the one that was
 // refused, if one was. It returns the token that it used.
-func (c *Caller) post(ctx context.Context, call work.Call, p prepared, refused string) (egress.Answer, string, error) {
+func (c *Caller) post(ctx context.Context, call work.Call, p prepared, refused string) (answer egress.Answer, used string, err error) {
+	ctx, span := c.calling(ctx, call)
+	defer func() { called(span, answer, err) }()
 	header, err := c.Headers.For(ctx, p.connectionID, p.secrets, p.oauth, refused)
 	if err != nil {
 		return egress.Answer{}, "", err
 	}
 	maps.Copy(header, p.header)
+	if trace := tracing.Parent(ctx); trace != "" {
+		header.Set("Traceparent", trace)
+	}
 	if header.Get("User-Agent") == "" {
 		header.Set("User-Agent", "parley/"+c.Version)
 	}
-	answer, err := c.Receivers.Post(ctx, egress.Request{
+	answer, err = c.Receivers.Post(ctx, egress.Request{
 		URL: p.secrets.URL, Header: header, Body: p.body, Certificate: p.certificate, WantAnswer: answers(call),
 	})
 	return answer, authorization.TokenIn(header), err

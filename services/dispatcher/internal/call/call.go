@@ -33,6 +33,7 @@ import (
 	"github.com/parley-dsr/parley/internal/keyring"
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
@@ -92,6 +93,8 @@ type Config struct {
 	Clock     func() time.Time
 	Logger    *slog.Logger
 	Registry  prometheus.Registerer
+	// Tracer may be nil.
+	Tracer *tracing.Tracer
 }
 
 // Caller makes calls. It is safe for concurrent use.
@@ -113,7 +116,13 @@ func (c *Caller) Handle(ctx context.Context, msg jetstream.Msg) (lane.Health, er
 	if err != nil {
 		return lane.Unknown, fmt.Errorf("call: %w", err)
 	}
-	return c.handle(ctx, call, meta.NumDelivered)
+	ctx, span := c.begin(ctx, &call)
+	defer span.End()
+	health, err := c.handle(ctx, call, meta.NumDelivered)
+	if err != nil {
+		tracing.Fail(span, "not handled, it comes again")
+	}
+	return health, err
 }
 
 func complete(call work.Call) bool {

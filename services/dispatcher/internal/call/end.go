@@ -55,9 +55,9 @@ func (c *Caller) publish(ctx context.Context, call work.Call, eventType string, 
 	if err != nil {
 		return fmt.Errorf("call: %w", err)
 	}
-	if call.TraceParent != "" {
-		events.SetTraceParent(&event, call.TraceParent)
-	}
+	events.SetTraceParent(&event, call.TraceParent)
+	ctx, span := c.telling(ctx, event)
+	defer span.End()
 	if err := insist(ctx, func() error { return events.Publish(ctx, c.JetStream, event) }); err != nil {
 		return fmt.Errorf("call: publish: %w", err)
 	}

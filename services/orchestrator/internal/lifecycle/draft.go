@@ -39,6 +39,9 @@ func (ru Rules) open(rec *record.Record, in Input, now time.Time) *draft {
 	next.Revision++
 	next.Epoch = ru.Epoch
 	next.UpdatedAt = now
+	if in.Trace != "" {
+		next.Trace = in.Trace
+	}
 	return &draft{rules: ru, in: in, now: now, rec: &next}
 }
 

@@ -33,6 +33,7 @@ import (
 	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
@@ -67,7 +68,9 @@ type Config struct {
 	Show    func(rec *record.Record, now time.Time) (json.RawMessage, error)
 	Logger  *slog.Logger
 	Metrics *Metrics
-	Clock   func() time.Time
+	// Tracer may be nil.
+	Tracer *tracing.Tracer
+	Clock  func() time.Time
 	// Recheck looks, after every loss of the connection and before anything
 	// moves on, whether the store still has what was written; nil looks at
 	// nothing. See Loop.Forgotten.
@@ -138,6 +141,8 @@ func (l *Loop) take(ctx context.Context, m message) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	started := time.Now()
+	ctx, span := l.begin(ctx, &m)
+	defer span.End()
 	err := m.err
 	if err == nil {
 		m.delivery.Confirm = m.msg.DoubleAck
@@ -147,6 +152,7 @@ func (l *Loop) take(ctx context.Context, m message) {
 		err = errDisconnected // it comes again, however the step saw it
 	}
 	l.Metrics.handled(m.delivery, err, time.Since(started))
+	ended(span, err)
 	if m.renewed == l.renewed.Load() {
 		l.end(m, err)
 	}
@@ -182,6 +188,7 @@ func (l *Loop) step(ctx context.Context, d Delivery) error {
 	if err != nil {
 		return err
 	}
+	goesOn(ctx, rec)
 	unsettled := rec != nil && len(rec.Outbox) > 0
 	if unsettled && !lifecycle.AnswersLastWork(rec, d.Input) {
 		if _, err := l.publish(ctx, rec); err != nil {
@@ -208,6 +215,7 @@ func (l *Loop) step(ctx context.Context, d Delivery) error {
 			return err
 		}
 		rec = out.Next
+		moved(ctx, rec)
 	case unsettled:
 		l.settle(rec, revision, l.ttl(rec))
 	}

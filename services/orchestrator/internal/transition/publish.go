@@ -55,6 +55,7 @@ func (l *Loop) publishFacts(ctx context.Context, rec *record.Record) ([]events.E
 		if err != nil {
 			return nil, fmt.Errorf("transition: %w", err)
 		}
+		defer l.publishing(ctx, r).End()
 		ack, err := events.PublishAsync(l.JS, e)
 		if err != nil {
 			return nil, fmt.Errorf("transition: publish %s: %w", r.Type, err)

@@ -1,0 +1,49 @@
+package call
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/parley-dsr/parley/internal/tracing"
+	"github.com/parley-dsr/parley/internal/work"
+	"github.com/parley-dsr/parley/pkg/events"
+	"github.com/parley-dsr/parley/services/dispatcher/internal/egress"
+)
+
+// begin starts the span of an attempt. The call itself, the facts about it and
+// the next attempt are below it.
+func (c *Caller) begin(ctx context.Context, call *work.Call) (context.Context, trace.Span) {
+	ctx, span := c.Tracer.Continue(ctx, call.TraceParent, "attempt", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+		tracing.KeyRequest.String(call.RequestID), tracing.KeyCall.String(call.CallID),
+		tracing.KeyConnection.String(call.Webhook.ConnectionID), tracing.KeyAttempt.Int(call.Attempt)))
+	call.TraceParent = tracing.Parent(ctx)
+	return ctx, span
+}
+
+// calling starts the span of a call that leaves the house. Where it goes is a
+// secret of the connection.
+func (c *Caller) calling(ctx context.Context, call work.Call) (context.Context, trace.Span) {
+	return c.Tracer.Start(ctx, "POST", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		attribute.String("http.request.method", "POST"), tracing.KeyCall.String(call.CallID),
+		tracing.KeyConnection.String(call.Webhook.ConnectionID), tracing.KeyAttempt.Int(call.Attempt)))
+}
+
+func called(span trace.Span, answer egress.Answer, err error) {
+	outcome := egress.Outcome(answer, err)
+	span.SetAttributes(tracing.KeyOutcome.String(outcome))
+	if answer.Status > 0 {
+		span.SetAttributes(attribute.Int("http.response.status_code", answer.Status))
+	}
+	if outcome != events.OutcomeOK {
+		tracing.Fail(span, outcome)
+	}
+	span.End()
+}
+
+// telling starts the span of a fact.
+func (c *Caller) telling(ctx context.Context, e events.Event) (context.Context, trace.Span) {
+	return c.Tracer.Start(ctx, "publish "+tracing.FactName(e.Type()), trace.WithSpanKind(trace.SpanKindProducer),
+		trace.WithAttributes(tracing.KeyFact.String(e.ID()), tracing.KeyFactType.String(e.Type())))
+}
