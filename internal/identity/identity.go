@@ -14,10 +14,10 @@
 package identity
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // Identity is what is known about a person. A nil field is unknown.
@@ -159,37 +159,34 @@ func (i Identity) Labeled() map[string]Labeled {
 // standard fields in their order, null where unknown, then the custom ones by
 // name.
 func (i Identity) MarshalJSON() ([]byte, error) {
-	var out bytes.Buffer
-	write := func(name string, value any) error {
-		if out.Len() > 1 {
-			out.WriteByte(',')
-		}
-		key, err := json.Marshal(name)
-		if err != nil {
-			return err
-		}
+	out := make([]byte, 0, 256)
+	write := func(value any) error {
 		encoded, err := json.Marshal(value)
-		if err != nil {
-			return err
-		}
-		out.Write(key)
-		out.WriteByte(':')
-		out.Write(encoded)
-		return nil
+		out = append(out, encoded...)
+		return err
 	}
-	out.WriteByte('{')
 	for _, f := range standard() {
-		if err := write(f.name, *f.of(&i)); err != nil {
+		out = append(out, ',')
+		out = strconv.AppendQuote(out, f.name) // letters, and no others
+		out = append(out, ':')
+		if value := *f.of(&i); value == nil {
+			out = append(out, "null"...)
+		} else if err := write(*value); err != nil {
 			return nil, err
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(i.Custom)) {
-		if err := write(name, i.Custom[name]); err != nil {
+		out = append(out, ',')
+		if err := write(name); err != nil {
+			return nil, err
+		}
+		out = append(out, ':')
+		if err := write(i.Custom[name]); err != nil {
 			return nil, err
 		}
 	}
-	out.WriteByte('}')
-	return out.Bytes(), nil
+	out[0] = '{' // in place of the first comma
+	return append(out, '}'), nil
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote. It checks the shape and not the

@@ -92,12 +92,34 @@ func (v *Vault) Provided(ctx context.Context, requestID string) (Person, error) 
 // list laid over it, in order. It is ErrExpired if any of them is gone, since
 // to go on with half of what is known would look up the wrong person.
 func (v *Vault) Read(ctx context.Context, requestID string, staged []string) (Person, error) {
-	person, err := v.get(ctx, requestID)
+	provided, err := v.Fetch(ctx, requestID)
+	if err != nil {
+		return Person{}, err
+	}
+	return v.Unseal(ctx, provided, staged)
+}
+
+// Sealed is what was provided with a request, as it lies in the vault.
+type Sealed struct {
+	requestID string
+	value     []byte
+}
+
+// Fetch is the first half of Read, for who does not know yet which identities
+// are listed. It opens nothing.
+func (v *Vault) Fetch(ctx context.Context, requestID string) (Sealed, error) {
+	value, err := v.fetch(ctx, requestID)
+	return Sealed{requestID: requestID, value: value}, err
+}
+
+// Unseal is the second half of Read.
+func (v *Vault) Unseal(ctx context.Context, provided Sealed, staged []string) (Person, error) {
+	person, err := v.open(provided.requestID, provided.value)
 	if err != nil {
 		return Person{}, err
 	}
 	for _, key := range staged {
-		if !belongs(key, requestID) {
+		if !belongs(key, provided.requestID) {
 			return Person{}, ErrForeign
 		}
 		derived, err := v.get(ctx, key)
@@ -126,11 +148,19 @@ func (v *Vault) Remove(ctx context.Context, requestID string, staged []string) e
 }
 
 func (v *Vault) get(ctx context.Context, key string) (Person, error) {
+	value, err := v.fetch(ctx, key)
+	if err != nil {
+		return Person{}, err
+	}
+	return v.open(key, value)
+}
+
+func (v *Vault) fetch(ctx context.Context, key string) ([]byte, error) {
 	entry, err := v.bucket.Get(ctx, key)
 	if err != nil {
-		return Person{}, fmt.Errorf("vault: get: %w", expired(err))
+		return nil, fmt.Errorf("vault: get: %w", expired(err))
 	}
-	return v.open(key, entry.Value)
+	return entry.Value, nil
 }
 
 // sealed is the plain form of a value. It names its key.

@@ -19,12 +19,12 @@ package call
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -58,7 +58,8 @@ type Connections interface {
 
 // Vault reads what is known of a person and keeps what an answer adds.
 type Vault interface {
-	Read(ctx context.Context, requestID string, staged []string) (vault.Person, error)
+	Fetch(ctx context.Context, requestID string) (vault.Sealed, error)
+	Unseal(ctx context.Context, provided vault.Sealed, staged []string) (vault.Person, error)
 	Stage(ctx context.Context, requestID string, derived identity.Identity, ttl time.Duration) (string, error)
 }
 
@@ -134,6 +135,10 @@ func (c *Caller) handle(ctx context.Context, call work.Call, delivered uint64) (
 	if delivered > maxDeliveries {
 		return lane.Unknown, c.end(ctx, call, notMade(call, events.OutcomePoison))
 	}
+	connection := readAhead(func() (catalog.Connection, error) {
+		return c.Connections.Connection(ctx, call.Webhook.ConnectionID)
+	})
+	person := readAhead(func() (vault.Sealed, error) { return c.Vault.Fetch(ctx, call.RequestID) })
 	request, err := c.request(ctx, call.RequestID)
 	if err != nil {
 		return lane.Unknown, err
@@ -149,7 +154,7 @@ func (c *Caller) handle(ctx context.Context, call work.Call, delivered uint64) (
 	if deadline := c.deadline(call); !deadline.IsZero() && !c.Clock().Before(deadline) {
 		return lane.Unknown, c.end(ctx, call, notMade(call, events.OutcomeDeadline))
 	}
-	prepared, err := c.prepare(ctx, call, *request)
+	prepared, err := c.prepare(ctx, call, request, connection, person)
 	var impossible *impossibleError
 	if errors.As(err, &impossible) {
 		return lane.Unknown, c.end(ctx, call, notMade(call, impossible.outcome))

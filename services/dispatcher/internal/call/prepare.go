@@ -40,8 +40,10 @@ type impossibleError struct{ outcome string }
 
 func (e *impossibleError) Error() string { return "call: impossible: " + e.outcome }
 
-func (c *Caller) prepare(ctx context.Context, call work.Call, request record.Record) (prepared, error) {
-	connection, err := c.Connections.Connection(ctx, call.Webhook.ConnectionID)
+func (c *Caller) prepare(
+	ctx context.Context, call work.Call, request *record.Record, reading *ahead[catalog.Connection], fetching *ahead[vault.Sealed],
+) (prepared, error) {
+	connection, err := reading.wait()
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
 		return prepared{}, &impossibleError{events.OutcomeUnconfigured}
@@ -58,7 +60,7 @@ func (c *Caller) prepare(ctx context.Context, call work.Call, request record.Rec
 		return prepared{}, fmt.Errorf("call: %w", err)
 	}
 	p := prepared{connectionID: connection.ID, secrets: opened.Secrets, oauth: opened.OAuth, certificate: opened.Certificate}
-	person, err := c.Vault.Read(ctx, call.RequestID, request.Staged)
+	person, err := c.person(ctx, fetching, request.Staged)
 	switch {
 	case errors.Is(err, vault.ErrExpired):
 		return prepared{}, &impossibleError{events.OutcomeIdentityGone}
@@ -75,8 +77,18 @@ func (c *Caller) prepare(ctx context.Context, call work.Call, request record.Rec
 	return p, p.prove(call, now)
 }
 
+// person gives what is known of the person. It is opened here and not where it
+// was read, since that takes a deeper stack than asking.
+func (c *Caller) person(ctx context.Context, fetching *ahead[vault.Sealed], staged []string) (vault.Person, error) {
+	sealed, err := fetching.wait()
+	if err != nil {
+		return vault.Person{}, err
+	}
+	return c.Vault.Unseal(ctx, sealed, staged)
+}
+
 // externalID opens the identifier that the caller chose.
-func (c *Caller) externalID(r record.Record) *string {
+func (c *Caller) externalID(r *record.Record) *string {
 	return c.Ring.OpenText(keyring.Vault, r.Submission.SealedExternalID)
 }
 

@@ -141,12 +141,12 @@ func (k *Keeper) drain(interrupt context.CancelFunc) {
 
 // sweepUntil looks for work until ctx ends. A look at a stream with very many
 // calls takes long; the pause grows with it, so that looking never takes more
-// than a tenth of the time.
+// than a twentieth of the time.
 func (k *Keeper) sweepUntil(ctx, handling context.Context) {
 	for ctx.Err() == nil {
 		began := time.Now()
 		k.sweep(ctx, handling)
-		pause := time.NewTimer(max(k.config.Sweep, 10*time.Since(began)))
+		pause := time.NewTimer(max(k.config.Sweep, 20*time.Since(began)))
 		select {
 		case <-ctx.Done():
 			pause.Stop()

@@ -27,7 +27,7 @@ type body struct {
 // Build gives the body of the call for the request as it is now, with what the
 // vault knows of the person. The reason of a cancellation is always null: a
 // canceled request is not called.
-func Build(call work.Call, r record.Record, person vault.Person, externalID *string, now time.Time) ([]byte, error) {
+func Build(call work.Call, r *record.Record, person vault.Person, externalID *string, now time.Time) ([]byte, error) {
 	fields, err := customFields(person.CustomFields)
 	if err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ func TestBuild(t *testing.T) {
 		ConsentPreferences: json.RawMessage(`[{"data_use": "marketing", "opt_in": false}]`),
 		EncryptionKey:      "never-to-be-sent",
 	}
-	body, err := Build(work.Call{Phase: record.Pre, Webhook: record.Webhook{Direction: record.OneWay}}, request, person, nil, now)
+	body, err := Build(work.Call{Phase: record.Pre, Webhook: record.Webhook{Direction: record.OneWay}}, &request, person, nil, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestBuild(t *testing.T) {
 
 func TestBuildWithoutRules(t *testing.T) {
 	t.Parallel()
-	body, err := Build(work.Call{Phase: record.PreApproval}, record.Record{Status: record.AwaitingPreApproval}, vault.Person{}, nil, time.Now())
+	body, err := Build(work.Call{Phase: record.PreApproval}, &record.Record{Status: record.AwaitingPreApproval}, vault.Person{}, nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
