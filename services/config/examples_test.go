@@ -145,3 +145,33 @@ func fits(t *testing.T, o *openapi3.Operation, got answer) {
 	}
 	t.Error("the document names no success")
 }
+
+// Every operation names what it may be refused with, whatever it does: without a
+// token, without the scope, with a parameter that does not fit, and while the
+// database is away.
+func TestEveryRefusalIsDocumented(t *testing.T) {
+	t.Parallel()
+	doc, err := openapi3.NewLoader().LoadFromData(document.OpenAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, item := range doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			want := []int{http.StatusUnauthorized}
+			if len(*operation.Security) > 0 {
+				want = append(want, http.StatusForbidden)
+			}
+			if path != "/api/v1/oauth/scope" && path != "/api/v1/oauth/role" { // these ask nobody
+				want = append(want, http.StatusServiceUnavailable)
+			}
+			if method != http.MethodGet && path != "/api/v1/config" {
+				want = append(want, http.StatusUnprocessableEntity)
+			}
+			for _, status := range want {
+				if operation.Responses.Value(strconv.Itoa(status)) == nil {
+					t.Errorf("%s does not name %d", operation.OperationID, status)
+				}
+			}
+		}
+	}
+}

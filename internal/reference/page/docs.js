@@ -10,10 +10,14 @@ function element(name, attributes, ...children) {
   return e;
 }
 
-// prose takes paragraphs apart and shows what stands in backquotes as code.
+// line shows what stands in backquotes as code.
+function line(text) {
+  return (text || "").trim().replace(/\s*\n\s*/g, " ").split("`").map((part, i) => (i % 2 ? element("code", {}, part) : part));
+}
+
+// prose takes paragraphs apart.
 function prose(text) {
-  return (text || "").trim().split(/\n\s*\n/).filter(Boolean).map((paragraph) =>
-    element("p", {}, paragraph.replace(/\s*\n\s*/g, " ").split("`").map((part, i) => (i % 2 ? element("code", {}, part) : part))));
+  return (text || "").trim().split(/\n\s*\n/).filter(Boolean).map((paragraph) => element("p", {}, line(paragraph)));
 }
 
 function resolve(api, value) {
@@ -40,7 +44,17 @@ function shape(api, schema, depth, seen) {
   }
   if (s.additionalProperties && s.additionalProperties !== true) return "{<name>: " + shape(api, s.additionalProperties, depth, inside) + "}" + or;
   if (s.enum) return s.enum.map((v) => JSON.stringify(v)).join(" | ") + or;
-  return (s.type || "any") + (s.format ? " (" + s.format + ")" : "") + or;
+  return (s.type || "any") + (s.format ? " (" + s.format + ")" : "") + bounds(s) + or;
+}
+
+// bounds are what a value may be, and what it is where none is given.
+function bounds(s) {
+  const parts = [];
+  if (s.minimum !== undefined) parts.push("from " + s.minimum);
+  if (s.maximum !== undefined) parts.push("to " + s.maximum);
+  if (s.maxLength !== undefined) parts.push("at most " + s.maxLength + " characters");
+  const range = parts.length ? ", " + parts.join(" ") : "";
+  return range + (s.default !== undefined ? ", else " + JSON.stringify(s.default) : "");
 }
 
 function parameters(api, item, operation) {
@@ -48,7 +62,7 @@ function parameters(api, item, operation) {
   if (!all.length) return null;
   return [element("h4", {}, "Parameters"), element("table", {}, all.map((p) => element("tr", {},
     element("td", {}, element("code", {}, p.name)), element("td", {}, p.in + (p.required ? ", required" : "")),
-    element("td", {}, element("code", {}, shape(api, p.schema, 0, []))), element("td", {}, p.description || ""))))];
+    element("td", {}, element("code", {}, shape(api, p.schema, 0, []))), element("td", {}, line(p.description)))))];
 }
 
 function body(api, operation) {
@@ -67,9 +81,9 @@ function responses(api, operation) {
   return [element("h4", {}, "Answers"), Object.entries(operation.responses || {}).sort().map(([status, response]) => {
     const r = resolve(api, response);
     const media = Object.values(r.content || {})[0];
-    const line = [element("code", {}, status), " ", (r.description || "").trim()];
-    if (!media || status[0] !== "2") return element("p", {}, line);
-    return element("details", {}, element("summary", {}, line), element("pre", {}, shape(api, media.schema, 0, [])));
+    const said = [element("code", {}, status), " ", ...line(r.description)];
+    if (!media || status[0] !== "2") return element("p", { class: "answer" }, said);
+    return element("details", {}, element("summary", {}, said), element("pre", {}, shape(api, media.schema, 0, [])));
   })].flat();
 }
 

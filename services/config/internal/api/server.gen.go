@@ -582,6 +582,9 @@ type Forbidden = Error
 // Invalid defines model for Invalid.
 type Invalid = Error
 
+// KeyGone defines model for KeyGone.
+type KeyGone = Error
+
 // NotFound defines model for NotFound.
 type NotFound = Error
 
@@ -614,6 +617,13 @@ type WebhookPatchedReply = WebhookPatched
 
 // WebhookReply defines model for WebhookReply.
 type WebhookReply = Webhook
+
+// SecretsPatchRequest Of an `https` connection: `url`, `authorization` (sent as it is in the
+// header of that name), `headers` (further headers), `signing_secret`
+// (`whsec_…`, signs calls as in Standard Webhooks),
+// `signing_secret_previous` (signs beside it during a rotation),
+// `client_certificate` and `client_key` (PEM). Other keys are dropped.
+type SecretsPatchRequest = Secrets
 
 // SecretsRequest Of an `https` connection: `url`, `authorization` (sent as it is in the
 // header of that name), `headers` (further headers), `signing_secret`
@@ -3777,6 +3787,8 @@ type ForbiddenJSONResponse Error
 
 type InvalidJSONResponse Error
 
+type KeyGoneJSONResponse Error
+
 type NotFoundJSONResponse Error
 
 type RefusedJSONResponse Error
@@ -3834,6 +3846,51 @@ func (response DeleteSettings200JSONResponse) VisitDeleteSettingsResponse(w http
 	return err
 }
 
+type DeleteSettings401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeleteSettings401JSONResponse) VisitDeleteSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSettings403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteSettings403JSONResponse) VisitDeleteSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSettings503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteSettings503JSONResponse) VisitDeleteSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetSettingsRequestObject struct {
 	Params GetSettingsParams
 }
@@ -3852,6 +3909,65 @@ func (response GetSettings200JSONResponse) VisitGetSettingsResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettings401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetSettings401JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettings403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetSettings403JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettings422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetSettings422JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettings503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetSettings503JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3878,6 +3994,34 @@ func (response PatchSettings200JSONResponse) VisitPatchSettingsResponse(w http.R
 	return err
 }
 
+type PatchSettings401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PatchSettings401JSONResponse) VisitPatchSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchSettings403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PatchSettings403JSONResponse) VisitPatchSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PatchSettings422JSONResponse struct{ InvalidJSONResponse }
 
 func (response PatchSettings422JSONResponse) VisitPatchSettingsResponse(w http.ResponseWriter) error {
@@ -3888,6 +4032,23 @@ func (response PatchSettings422JSONResponse) VisitPatchSettingsResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchSettings503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PatchSettings503JSONResponse) VisitPatchSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3910,6 +4071,65 @@ func (response ListAudit200JSONResponse) VisitListAuditResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAudit401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListAudit401JSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAudit403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListAudit403JSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAudit422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListAudit422JSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAudit503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListAudit503JSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3960,6 +4180,37 @@ func (response ListConnections403JSONResponse) VisitListConnectionsResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConnections422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListConnections422JSONResponse) VisitListConnectionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConnections503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListConnections503JSONResponse) VisitListConnectionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4062,6 +4313,34 @@ func (response DeleteConnection204Response) VisitDeleteConnectionResponse(w http
 	return nil
 }
 
+type DeleteConnection401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeleteConnection401JSONResponse) VisitDeleteConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteConnection403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteConnection403JSONResponse) VisitDeleteConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteConnection404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response DeleteConnection404JSONResponse) VisitDeleteConnectionResponse(w http.ResponseWriter) error {
@@ -4104,6 +4383,37 @@ func (response DeleteConnection412JSONResponse) VisitDeleteConnectionResponse(w 
 	return err
 }
 
+type DeleteConnection422JSONResponse struct{ InvalidJSONResponse }
+
+func (response DeleteConnection422JSONResponse) VisitDeleteConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteConnection503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteConnection503JSONResponse) VisitDeleteConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetConnectionRequestObject struct {
 	ConnectionKey ConnectionKey `json:"connection_key"`
 }
@@ -4134,6 +4444,34 @@ func (response GetConnection200JSONResponse) VisitGetConnectionResponse(w http.R
 	return err
 }
 
+type GetConnection401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetConnection401JSONResponse) VisitGetConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnection403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetConnection403JSONResponse) VisitGetConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetConnection404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response GetConnection404JSONResponse) VisitGetConnectionResponse(w http.ResponseWriter) error {
@@ -4144,6 +4482,37 @@ func (response GetConnection404JSONResponse) VisitGetConnectionResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnection422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetConnection422JSONResponse) VisitGetConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnection503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetConnection503JSONResponse) VisitGetConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4163,6 +4532,34 @@ type DeleteOAuth204Response struct {
 func (response DeleteOAuth204Response) VisitDeleteOAuthResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
 	return nil
+}
+
+type DeleteOAuth401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeleteOAuth401JSONResponse) VisitDeleteOAuthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteOAuth403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteOAuth403JSONResponse) VisitDeleteOAuthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type DeleteOAuth404JSONResponse struct{ NotFoundJSONResponse }
@@ -4207,6 +4604,23 @@ func (response DeleteOAuth422JSONResponse) VisitDeleteOAuthResponse(w http.Respo
 	return err
 }
 
+type DeleteOAuth503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteOAuth503JSONResponse) VisitDeleteOAuthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PatchOAuthRequestObject struct {
 	ConnectionKey ConnectionKey `json:"connection_key"`
 	Params        PatchOAuthParams
@@ -4231,6 +4645,34 @@ func (response PatchOAuth200JSONResponse) VisitPatchOAuthResponse(w http.Respons
 	return err
 }
 
+type PatchOAuth401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PatchOAuth401JSONResponse) VisitPatchOAuthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchOAuth403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PatchOAuth403JSONResponse) VisitPatchOAuthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PatchOAuth404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response PatchOAuth404JSONResponse) VisitPatchOAuthResponse(w http.ResponseWriter) error {
@@ -4245,7 +4687,7 @@ func (response PatchOAuth404JSONResponse) VisitPatchOAuthResponse(w http.Respons
 	return err
 }
 
-type PatchOAuth409JSONResponse struct{ ConflictJSONResponse }
+type PatchOAuth409JSONResponse struct{ KeyGoneJSONResponse }
 
 func (response PatchOAuth409JSONResponse) VisitPatchOAuthResponse(w http.ResponseWriter) error {
 
@@ -4287,6 +4729,23 @@ func (response PatchOAuth422JSONResponse) VisitPatchOAuthResponse(w http.Respons
 	return err
 }
 
+type PatchOAuth503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PatchOAuth503JSONResponse) VisitPatchOAuthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutOAuthRequestObject struct {
 	ConnectionKey ConnectionKey `json:"connection_key"`
 	Params        PutOAuthParams
@@ -4307,6 +4766,34 @@ func (response PutOAuth200JSONResponse) VisitPutOAuthResponse(w http.ResponseWri
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutOAuth401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PutOAuth401JSONResponse) VisitPutOAuthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutOAuth403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutOAuth403JSONResponse) VisitPutOAuthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4353,6 +4840,23 @@ func (response PutOAuth422JSONResponse) VisitPutOAuthResponse(w http.ResponseWri
 	return err
 }
 
+type PutOAuth503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutOAuth503JSONResponse) VisitPutOAuthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PatchSecretsRequestObject struct {
 	ConnectionKey ConnectionKey `json:"connection_key"`
 	Params        PatchSecretsParams
@@ -4377,6 +4881,34 @@ func (response PatchSecrets200JSONResponse) VisitPatchSecretsResponse(w http.Res
 	return err
 }
 
+type PatchSecrets401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PatchSecrets401JSONResponse) VisitPatchSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchSecrets403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PatchSecrets403JSONResponse) VisitPatchSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PatchSecrets404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response PatchSecrets404JSONResponse) VisitPatchSecretsResponse(w http.ResponseWriter) error {
@@ -4391,7 +4923,7 @@ func (response PatchSecrets404JSONResponse) VisitPatchSecretsResponse(w http.Res
 	return err
 }
 
-type PatchSecrets409JSONResponse struct{ ConflictJSONResponse }
+type PatchSecrets409JSONResponse struct{ KeyGoneJSONResponse }
 
 func (response PatchSecrets409JSONResponse) VisitPatchSecretsResponse(w http.ResponseWriter) error {
 
@@ -4433,6 +4965,23 @@ func (response PatchSecrets422JSONResponse) VisitPatchSecretsResponse(w http.Res
 	return err
 }
 
+type PatchSecrets503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PatchSecrets503JSONResponse) VisitPatchSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutSecretsRequestObject struct {
 	ConnectionKey ConnectionKey `json:"connection_key"`
 	Params        PutSecretsParams
@@ -4453,6 +5002,34 @@ func (response PutSecrets200JSONResponse) VisitPutSecretsResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSecrets401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PutSecrets401JSONResponse) VisitPutSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSecrets403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutSecrets403JSONResponse) VisitPutSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4499,6 +5076,23 @@ func (response PutSecrets422JSONResponse) VisitPutSecretsResponse(w http.Respons
 	return err
 }
 
+type PutSecrets503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutSecrets503JSONResponse) VisitPutSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type TestConnectionRequestObject struct {
 	ConnectionKey ConnectionKey `json:"connection_key"`
 	Params        TestConnectionParams
@@ -4522,6 +5116,34 @@ func (response TestConnection200JSONResponse) VisitTestConnectionResponse(w http
 	return err
 }
 
+type TestConnection401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response TestConnection401JSONResponse) VisitTestConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestConnection403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response TestConnection403JSONResponse) VisitTestConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type TestConnection404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response TestConnection404JSONResponse) VisitTestConnectionResponse(w http.ResponseWriter) error {
@@ -4532,6 +5154,20 @@ func (response TestConnection404JSONResponse) VisitTestConnectionResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestConnection422JSONResponse struct{ InvalidJSONResponse }
+
+func (response TestConnection422JSONResponse) VisitTestConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4575,6 +5211,65 @@ func (response ListPolicies200JSONResponse) VisitListPoliciesResponse(w http.Res
 	return err
 }
 
+type ListPolicies401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListPolicies401JSONResponse) VisitListPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPolicies403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListPolicies403JSONResponse) VisitListPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPolicies422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListPolicies422JSONResponse) VisitListPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPolicies503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListPolicies503JSONResponse) VisitListPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UpsertPoliciesRequestObject struct {
 	Body *UpsertPoliciesJSONRequestBody
 }
@@ -4597,6 +5292,34 @@ func (response UpsertPolicies200JSONResponse) VisitUpsertPoliciesResponse(w http
 	return err
 }
 
+type UpsertPolicies401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UpsertPolicies401JSONResponse) VisitUpsertPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpsertPolicies403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response UpsertPolicies403JSONResponse) VisitUpsertPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UpsertPolicies422JSONResponse struct{ InvalidJSONResponse }
 
 func (response UpsertPolicies422JSONResponse) VisitUpsertPoliciesResponse(w http.ResponseWriter) error {
@@ -4607,6 +5330,23 @@ func (response UpsertPolicies422JSONResponse) VisitUpsertPoliciesResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpsertPolicies503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UpsertPolicies503JSONResponse) VisitUpsertPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4625,6 +5365,34 @@ type DeletePolicy204Response struct {
 func (response DeletePolicy204Response) VisitDeletePolicyResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
 	return nil
+}
+
+type DeletePolicy401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeletePolicy401JSONResponse) VisitDeletePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePolicy403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeletePolicy403JSONResponse) VisitDeletePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type DeletePolicy404JSONResponse struct{ NotFoundJSONResponse }
@@ -4655,6 +5423,37 @@ func (response DeletePolicy409JSONResponse) VisitDeletePolicyResponse(w http.Res
 	return err
 }
 
+type DeletePolicy422JSONResponse struct{ InvalidJSONResponse }
+
+func (response DeletePolicy422JSONResponse) VisitDeletePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePolicy503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeletePolicy503JSONResponse) VisitDeletePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPolicyRequestObject struct {
 	PolicyKey PolicyKey `json:"policy_key"`
 }
@@ -4677,6 +5476,34 @@ func (response GetPolicy200JSONResponse) VisitGetPolicyResponse(w http.ResponseW
 	return err
 }
 
+type GetPolicy401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetPolicy401JSONResponse) VisitGetPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPolicy403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetPolicy403JSONResponse) VisitGetPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPolicy404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response GetPolicy404JSONResponse) VisitGetPolicyResponse(w http.ResponseWriter) error {
@@ -4687,6 +5514,37 @@ func (response GetPolicy404JSONResponse) VisitGetPolicyResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPolicy422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetPolicy422JSONResponse) VisitGetPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPolicy503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetPolicy503JSONResponse) VisitGetPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4714,6 +5572,34 @@ func (response ListRules200JSONResponse) VisitListRulesResponse(w http.ResponseW
 	return err
 }
 
+type ListRules401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListRules401JSONResponse) VisitListRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRules403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListRules403JSONResponse) VisitListRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRules404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response ListRules404JSONResponse) VisitListRulesResponse(w http.ResponseWriter) error {
@@ -4724,6 +5610,37 @@ func (response ListRules404JSONResponse) VisitListRulesResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRules422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListRules422JSONResponse) VisitListRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRules503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListRules503JSONResponse) VisitListRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4747,6 +5664,34 @@ func (response UpsertRules200JSONResponse) VisitUpsertRulesResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpsertRules401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UpsertRules401JSONResponse) VisitUpsertRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpsertRules403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response UpsertRules403JSONResponse) VisitUpsertRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4779,6 +5724,23 @@ func (response UpsertRules422JSONResponse) VisitUpsertRulesResponse(w http.Respo
 	return err
 }
 
+type UpsertRules503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UpsertRules503JSONResponse) VisitUpsertRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteRuleRequestObject struct {
 	PolicyKey PolicyKey `json:"policy_key"`
 	RuleKey   RuleKey   `json:"rule_key"`
@@ -4796,6 +5758,34 @@ func (response DeleteRule204Response) VisitDeleteRuleResponse(w http.ResponseWri
 	return nil
 }
 
+type DeleteRule401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeleteRule401JSONResponse) VisitDeleteRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteRule403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteRule403JSONResponse) VisitDeleteRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteRule404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response DeleteRule404JSONResponse) VisitDeleteRuleResponse(w http.ResponseWriter) error {
@@ -4806,6 +5796,37 @@ func (response DeleteRule404JSONResponse) VisitDeleteRuleResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteRule422JSONResponse struct{ InvalidJSONResponse }
+
+func (response DeleteRule422JSONResponse) VisitDeleteRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteRule503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteRule503JSONResponse) VisitDeleteRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4833,6 +5854,34 @@ func (response GetRule200JSONResponse) VisitGetRuleResponse(w http.ResponseWrite
 	return err
 }
 
+type GetRule401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetRule401JSONResponse) VisitGetRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRule403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetRule403JSONResponse) VisitGetRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetRule404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response GetRule404JSONResponse) VisitGetRuleResponse(w http.ResponseWriter) error {
@@ -4843,6 +5892,37 @@ func (response GetRule404JSONResponse) VisitGetRuleResponse(w http.ResponseWrite
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRule422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetRule422JSONResponse) VisitGetRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRule503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetRule503JSONResponse) VisitGetRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4871,6 +5951,34 @@ func (response ListTargets200JSONResponse) VisitListTargetsResponse(w http.Respo
 	return err
 }
 
+type ListTargets401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListTargets401JSONResponse) VisitListTargetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTargets403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListTargets403JSONResponse) VisitListTargetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListTargets404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response ListTargets404JSONResponse) VisitListTargetsResponse(w http.ResponseWriter) error {
@@ -4881,6 +5989,37 @@ func (response ListTargets404JSONResponse) VisitListTargetsResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTargets422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListTargets422JSONResponse) VisitListTargetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTargets503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListTargets503JSONResponse) VisitListTargetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4905,6 +6044,34 @@ func (response UpsertTargets200JSONResponse) VisitUpsertTargetsResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpsertTargets401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UpsertTargets401JSONResponse) VisitUpsertTargetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpsertTargets403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response UpsertTargets403JSONResponse) VisitUpsertTargetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4937,6 +6104,23 @@ func (response UpsertTargets422JSONResponse) VisitUpsertTargetsResponse(w http.R
 	return err
 }
 
+type UpsertTargets503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UpsertTargets503JSONResponse) VisitUpsertTargetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteTargetRequestObject struct {
 	PolicyKey PolicyKey `json:"policy_key"`
 	RuleKey   RuleKey   `json:"rule_key"`
@@ -4955,6 +6139,34 @@ func (response DeleteTarget204Response) VisitDeleteTargetResponse(w http.Respons
 	return nil
 }
 
+type DeleteTarget401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeleteTarget401JSONResponse) VisitDeleteTargetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTarget403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteTarget403JSONResponse) VisitDeleteTargetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteTarget404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response DeleteTarget404JSONResponse) VisitDeleteTargetResponse(w http.ResponseWriter) error {
@@ -4965,6 +6177,37 @@ func (response DeleteTarget404JSONResponse) VisitDeleteTargetResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTarget422JSONResponse struct{ InvalidJSONResponse }
+
+func (response DeleteTarget422JSONResponse) VisitDeleteTargetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTarget503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteTarget503JSONResponse) VisitDeleteTargetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4993,6 +6236,34 @@ func (response GetTarget200JSONResponse) VisitGetTargetResponse(w http.ResponseW
 	return err
 }
 
+type GetTarget401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetTarget401JSONResponse) VisitGetTargetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTarget403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetTarget403JSONResponse) VisitGetTargetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTarget404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response GetTarget404JSONResponse) VisitGetTargetResponse(w http.ResponseWriter) error {
@@ -5003,6 +6274,37 @@ func (response GetTarget404JSONResponse) VisitGetTargetResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTarget422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetTarget422JSONResponse) VisitGetTargetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTarget503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetTarget503JSONResponse) VisitGetTargetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5031,6 +6333,34 @@ func (response ListPostWebhooks200JSONResponse) VisitListPostWebhooksResponse(w 
 	return err
 }
 
+type ListPostWebhooks401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListPostWebhooks401JSONResponse) VisitListPostWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPostWebhooks403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListPostWebhooks403JSONResponse) VisitListPostWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPostWebhooks404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response ListPostWebhooks404JSONResponse) VisitListPostWebhooksResponse(w http.ResponseWriter) error {
@@ -5041,6 +6371,37 @@ func (response ListPostWebhooks404JSONResponse) VisitListPostWebhooksResponse(w 
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPostWebhooks422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListPostWebhooks422JSONResponse) VisitListPostWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPostWebhooks503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListPostWebhooks503JSONResponse) VisitListPostWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5079,6 +6440,34 @@ func (response PutPostWebhooks400JSONResponse) VisitPutPostWebhooksResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPostWebhooks401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PutPostWebhooks401JSONResponse) VisitPutPostWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPostWebhooks403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutPostWebhooks403JSONResponse) VisitPutPostWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5125,6 +6514,23 @@ func (response PutPostWebhooks422JSONResponse) VisitPutPostWebhooksResponse(w ht
 	return err
 }
 
+type PutPostWebhooks503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutPostWebhooks503JSONResponse) VisitPutPostWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeletePostWebhookRequestObject struct {
 	PolicyKey  PolicyKey  `json:"policy_key"`
 	WebhookKey WebhookKey `json:"webhook_key"`
@@ -5147,6 +6553,34 @@ func (response DeletePostWebhook200JSONResponse) VisitDeletePostWebhookResponse(
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePostWebhook401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeletePostWebhook401JSONResponse) VisitDeletePostWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePostWebhook403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeletePostWebhook403JSONResponse) VisitDeletePostWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5179,6 +6613,37 @@ func (response DeletePostWebhook412JSONResponse) VisitDeletePostWebhookResponse(
 	return err
 }
 
+type DeletePostWebhook422JSONResponse struct{ InvalidJSONResponse }
+
+func (response DeletePostWebhook422JSONResponse) VisitDeletePostWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePostWebhook503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeletePostWebhook503JSONResponse) VisitDeletePostWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPostWebhookRequestObject struct {
 	PolicyKey  PolicyKey  `json:"policy_key"`
 	WebhookKey WebhookKey `json:"webhook_key"`
@@ -5202,6 +6667,34 @@ func (response GetPostWebhook200JSONResponse) VisitGetPostWebhookResponse(w http
 	return err
 }
 
+type GetPostWebhook401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetPostWebhook401JSONResponse) VisitGetPostWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPostWebhook403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetPostWebhook403JSONResponse) VisitGetPostWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPostWebhook404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response GetPostWebhook404JSONResponse) VisitGetPostWebhookResponse(w http.ResponseWriter) error {
@@ -5212,6 +6705,37 @@ func (response GetPostWebhook404JSONResponse) VisitGetPostWebhookResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPostWebhook422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetPostWebhook422JSONResponse) VisitGetPostWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPostWebhook503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetPostWebhook503JSONResponse) VisitGetPostWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5253,6 +6777,34 @@ func (response PatchPostWebhook400JSONResponse) VisitPatchPostWebhookResponse(w 
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchPostWebhook401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PatchPostWebhook401JSONResponse) VisitPatchPostWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchPostWebhook403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PatchPostWebhook403JSONResponse) VisitPatchPostWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5299,6 +6851,23 @@ func (response PatchPostWebhook422JSONResponse) VisitPatchPostWebhookResponse(w 
 	return err
 }
 
+type PatchPostWebhook503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PatchPostWebhook503JSONResponse) VisitPatchPostWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPreWebhooksRequestObject struct {
 	PolicyKey PolicyKey `json:"policy_key"`
 	Params    ListPreWebhooksParams
@@ -5323,6 +6892,34 @@ func (response ListPreWebhooks200JSONResponse) VisitListPreWebhooksResponse(w ht
 	return err
 }
 
+type ListPreWebhooks401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListPreWebhooks401JSONResponse) VisitListPreWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPreWebhooks403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListPreWebhooks403JSONResponse) VisitListPreWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPreWebhooks404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response ListPreWebhooks404JSONResponse) VisitListPreWebhooksResponse(w http.ResponseWriter) error {
@@ -5333,6 +6930,37 @@ func (response ListPreWebhooks404JSONResponse) VisitListPreWebhooksResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPreWebhooks422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListPreWebhooks422JSONResponse) VisitListPreWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPreWebhooks503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListPreWebhooks503JSONResponse) VisitListPreWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5371,6 +6999,34 @@ func (response PutPreWebhooks400JSONResponse) VisitPutPreWebhooksResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPreWebhooks401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PutPreWebhooks401JSONResponse) VisitPutPreWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPreWebhooks403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutPreWebhooks403JSONResponse) VisitPutPreWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5417,6 +7073,23 @@ func (response PutPreWebhooks422JSONResponse) VisitPutPreWebhooksResponse(w http
 	return err
 }
 
+type PutPreWebhooks503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutPreWebhooks503JSONResponse) VisitPutPreWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeletePreWebhookRequestObject struct {
 	PolicyKey  PolicyKey  `json:"policy_key"`
 	WebhookKey WebhookKey `json:"webhook_key"`
@@ -5439,6 +7112,34 @@ func (response DeletePreWebhook200JSONResponse) VisitDeletePreWebhookResponse(w 
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePreWebhook401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeletePreWebhook401JSONResponse) VisitDeletePreWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePreWebhook403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeletePreWebhook403JSONResponse) VisitDeletePreWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5471,6 +7172,37 @@ func (response DeletePreWebhook412JSONResponse) VisitDeletePreWebhookResponse(w 
 	return err
 }
 
+type DeletePreWebhook422JSONResponse struct{ InvalidJSONResponse }
+
+func (response DeletePreWebhook422JSONResponse) VisitDeletePreWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePreWebhook503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeletePreWebhook503JSONResponse) VisitDeletePreWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPreWebhookRequestObject struct {
 	PolicyKey  PolicyKey  `json:"policy_key"`
 	WebhookKey WebhookKey `json:"webhook_key"`
@@ -5494,6 +7226,34 @@ func (response GetPreWebhook200JSONResponse) VisitGetPreWebhookResponse(w http.R
 	return err
 }
 
+type GetPreWebhook401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetPreWebhook401JSONResponse) VisitGetPreWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPreWebhook403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetPreWebhook403JSONResponse) VisitGetPreWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPreWebhook404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response GetPreWebhook404JSONResponse) VisitGetPreWebhookResponse(w http.ResponseWriter) error {
@@ -5504,6 +7264,37 @@ func (response GetPreWebhook404JSONResponse) VisitGetPreWebhookResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPreWebhook422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetPreWebhook422JSONResponse) VisitGetPreWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPreWebhook503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetPreWebhook503JSONResponse) VisitGetPreWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5545,6 +7336,34 @@ func (response PatchPreWebhook400JSONResponse) VisitPatchPreWebhookResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchPreWebhook401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PatchPreWebhook401JSONResponse) VisitPatchPreWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchPreWebhook403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PatchPreWebhook403JSONResponse) VisitPatchPreWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5591,6 +7410,23 @@ func (response PatchPreWebhook422JSONResponse) VisitPatchPreWebhookResponse(w ht
 	return err
 }
 
+type PatchPreWebhook503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PatchPreWebhook503JSONResponse) VisitPatchPreWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPreApprovalWebhooksRequestObject struct {
 	Params ListPreApprovalWebhooksParams
 }
@@ -5617,6 +7453,65 @@ func (response ListPreApprovalWebhooks200JSONResponse) VisitListPreApprovalWebho
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPreApprovalWebhooks401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListPreApprovalWebhooks401JSONResponse) VisitListPreApprovalWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPreApprovalWebhooks403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListPreApprovalWebhooks403JSONResponse) VisitListPreApprovalWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPreApprovalWebhooks422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListPreApprovalWebhooks422JSONResponse) VisitListPreApprovalWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPreApprovalWebhooks503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListPreApprovalWebhooks503JSONResponse) VisitListPreApprovalWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5654,6 +7549,34 @@ func (response PutPreApprovalWebhooks400JSONResponse) VisitPutPreApprovalWebhook
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPreApprovalWebhooks401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PutPreApprovalWebhooks401JSONResponse) VisitPutPreApprovalWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPreApprovalWebhooks403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutPreApprovalWebhooks403JSONResponse) VisitPutPreApprovalWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5700,6 +7623,23 @@ func (response PutPreApprovalWebhooks422JSONResponse) VisitPutPreApprovalWebhook
 	return err
 }
 
+type PutPreApprovalWebhooks503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutPreApprovalWebhooks503JSONResponse) VisitPutPreApprovalWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeletePreApprovalWebhookRequestObject struct {
 	WebhookKey WebhookKey `json:"webhook_key"`
 	Params     DeletePreApprovalWebhookParams
@@ -5719,6 +7659,34 @@ func (response DeletePreApprovalWebhook200JSONResponse) VisitDeletePreApprovalWe
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePreApprovalWebhook401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeletePreApprovalWebhook401JSONResponse) VisitDeletePreApprovalWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePreApprovalWebhook403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeletePreApprovalWebhook403JSONResponse) VisitDeletePreApprovalWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5751,6 +7719,37 @@ func (response DeletePreApprovalWebhook412JSONResponse) VisitDeletePreApprovalWe
 	return err
 }
 
+type DeletePreApprovalWebhook422JSONResponse struct{ InvalidJSONResponse }
+
+func (response DeletePreApprovalWebhook422JSONResponse) VisitDeletePreApprovalWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePreApprovalWebhook503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeletePreApprovalWebhook503JSONResponse) VisitDeletePreApprovalWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPreApprovalWebhookRequestObject struct {
 	WebhookKey WebhookKey `json:"webhook_key"`
 }
@@ -5773,6 +7772,34 @@ func (response GetPreApprovalWebhook200JSONResponse) VisitGetPreApprovalWebhookR
 	return err
 }
 
+type GetPreApprovalWebhook401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetPreApprovalWebhook401JSONResponse) VisitGetPreApprovalWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPreApprovalWebhook403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetPreApprovalWebhook403JSONResponse) VisitGetPreApprovalWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPreApprovalWebhook404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response GetPreApprovalWebhook404JSONResponse) VisitGetPreApprovalWebhookResponse(w http.ResponseWriter) error {
@@ -5783,6 +7810,37 @@ func (response GetPreApprovalWebhook404JSONResponse) VisitGetPreApprovalWebhookR
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPreApprovalWebhook422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetPreApprovalWebhook422JSONResponse) VisitGetPreApprovalWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPreApprovalWebhook503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetPreApprovalWebhook503JSONResponse) VisitGetPreApprovalWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5825,6 +7883,34 @@ func (response PatchPreApprovalWebhook400JSONResponse) VisitPatchPreApprovalWebh
 	return err
 }
 
+type PatchPreApprovalWebhook401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PatchPreApprovalWebhook401JSONResponse) VisitPatchPreApprovalWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchPreApprovalWebhook403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PatchPreApprovalWebhook403JSONResponse) VisitPatchPreApprovalWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PatchPreApprovalWebhook404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response PatchPreApprovalWebhook404JSONResponse) VisitPatchPreApprovalWebhookResponse(w http.ResponseWriter) error {
@@ -5863,6 +7949,23 @@ func (response PatchPreApprovalWebhook422JSONResponse) VisitPatchPreApprovalWebh
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchPreApprovalWebhook503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PatchPreApprovalWebhook503JSONResponse) VisitPatchPreApprovalWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5913,6 +8016,37 @@ func (response ListClients403JSONResponse) VisitListClientsResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListClients422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListClients422JSONResponse) VisitListClientsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListClients503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListClients503JSONResponse) VisitListClientsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5981,6 +8115,23 @@ func (response CreateClient422JSONResponse) VisitCreateClientResponse(w http.Res
 	return err
 }
 
+type CreateClient503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CreateClient503JSONResponse) VisitCreateClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteClientRequestObject struct {
 	ClientID ClientID `json:"client_id"`
 }
@@ -5999,6 +8150,65 @@ func (response DeleteClient200JSONResponse) VisitDeleteClientResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteClient401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeleteClient401JSONResponse) VisitDeleteClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteClient403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteClient403JSONResponse) VisitDeleteClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteClient422JSONResponse struct{ InvalidJSONResponse }
+
+func (response DeleteClient422JSONResponse) VisitDeleteClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteClient503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteClient503JSONResponse) VisitDeleteClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6025,6 +8235,34 @@ func (response GetClient200JSONResponse) VisitGetClientResponse(w http.ResponseW
 	return err
 }
 
+type GetClient401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetClient401JSONResponse) VisitGetClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetClient403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetClient403JSONResponse) VisitGetClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetClient404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response GetClient404JSONResponse) VisitGetClientResponse(w http.ResponseWriter) error {
@@ -6035,6 +8273,37 @@ func (response GetClient404JSONResponse) VisitGetClientResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetClient422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetClient422JSONResponse) VisitGetClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetClient503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetClient503JSONResponse) VisitGetClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6058,6 +8327,20 @@ func (response UpdateClient200JSONResponse) VisitUpdateClientResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateClient401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UpdateClient401JSONResponse) VisitUpdateClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6104,6 +8387,23 @@ func (response UpdateClient422JSONResponse) VisitUpdateClientResponse(w http.Res
 	return err
 }
 
+type UpdateClient503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UpdateClient503JSONResponse) VisitUpdateClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetClientScopesRequestObject struct {
 	ClientID ClientID `json:"client_id"`
 }
@@ -6122,6 +8422,65 @@ func (response GetClientScopes200JSONResponse) VisitGetClientScopesResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetClientScopes401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetClientScopes401JSONResponse) VisitGetClientScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetClientScopes403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetClientScopes403JSONResponse) VisitGetClientScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetClientScopes422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetClientScopes422JSONResponse) VisitGetClientScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetClientScopes503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetClientScopes503JSONResponse) VisitGetClientScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6149,6 +8508,20 @@ func (response SetClientScopes200JSONResponse) VisitSetClientScopesResponse(w ht
 	return err
 }
 
+type SetClientScopes401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response SetClientScopes401JSONResponse) VisitSetClientScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SetClientScopes403JSONResponse struct{ ForbiddenJSONResponse }
 
 func (response SetClientScopes403JSONResponse) VisitSetClientScopesResponse(w http.ResponseWriter) error {
@@ -6159,6 +8532,37 @@ func (response SetClientScopes403JSONResponse) VisitSetClientScopesResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetClientScopes422JSONResponse struct{ InvalidJSONResponse }
+
+func (response SetClientScopes422JSONResponse) VisitSetClientScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetClientScopes503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SetClientScopes503JSONResponse) VisitSetClientScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6185,6 +8589,34 @@ func (response RotateClientSecret200JSONResponse) VisitRotateClientSecretRespons
 	return err
 }
 
+type RotateClientSecret401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RotateClientSecret401JSONResponse) VisitRotateClientSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateClientSecret403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RotateClientSecret403JSONResponse) VisitRotateClientSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RotateClientSecret404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response RotateClientSecret404JSONResponse) VisitRotateClientSecretResponse(w http.ResponseWriter) error {
@@ -6195,6 +8627,37 @@ func (response RotateClientSecret404JSONResponse) VisitRotateClientSecretRespons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateClientSecret422JSONResponse struct{ InvalidJSONResponse }
+
+func (response RotateClientSecret422JSONResponse) VisitRotateClientSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateClientSecret503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RotateClientSecret503JSONResponse) VisitRotateClientSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6220,6 +8683,34 @@ func (response ListRoles200JSONResponse) VisitListRolesResponse(w http.ResponseW
 	return err
 }
 
+type ListRoles401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListRoles401JSONResponse) VisitListRolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRoles403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListRoles403JSONResponse) VisitListRolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListScopesRequestObject struct {
 }
 
@@ -6237,6 +8728,34 @@ func (response ListScopes200JSONResponse) VisitListScopesResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopes401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListScopes401JSONResponse) VisitListScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopes403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListScopes403JSONResponse) VisitListScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6287,6 +8806,23 @@ func (response IssueToken422JSONResponse) VisitIssueTokenResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueToken503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response IssueToken503JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
