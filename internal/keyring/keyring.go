@@ -22,7 +22,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -51,33 +50,33 @@ const keyLength = 32
 type Ring struct {
 	keys []key          // in the order given; the first seals
 	byID map[string]int // kid to index in keys
-	// byHeader is byID for headers as the ring writes them, encoded.
-	byHeader map[string]int
+	seal map[Purpose]jose.Encrypter
 }
 
 // key is what is derived from one given key; the given key itself is not kept.
 type key struct {
 	kid     string
 	derived map[Purpose][]byte
-	locks   map[Purpose]lock
 }
 
 func newRing(given []material) (*Ring, error) {
-	ring := &Ring{byID: make(map[string]int, len(given)), byHeader: make(map[string]int, len(given))}
+	ring := &Ring{byID: make(map[string]int, len(given)), seal: make(map[Purpose]jose.Encrypter)}
 	for i, m := range given {
 		derived, err := derive(m.secret)
 		if err != nil {
 			return nil, err
 		}
-		k := key{kid: m.kid, derived: derived, locks: make(map[Purpose]lock)}
-		for _, p := range []Purpose{Token, Secret, Vault} {
-			if k.locks[p], err = newLock(m.kid, derived[p]); err != nil {
-				return nil, err
-			}
-			ring.byHeader[k.locks[p].header] = i
-		}
-		ring.keys = append(ring.keys, k)
+		ring.keys = append(ring.keys, key{kid: m.kid, derived: derived})
 		ring.byID[m.kid] = i
+	}
+	first := ring.keys[0]
+	for _, p := range []Purpose{Token, Secret, Vault} {
+		recipient := jose.Recipient{Algorithm: jose.DIRECT, Key: first.derived[p], KeyID: first.kid}
+		encrypter, err := jose.NewEncrypter(jose.A256GCM, recipient, nil)
+		if err != nil {
+			return nil, fmt.Errorf("keyring: prepare sealing: %w", err)
+		}
+		ring.seal[p] = encrypter
 	}
 	return ring, nil
 }
@@ -96,35 +95,21 @@ func derive(secret []byte) (map[Purpose][]byte, error) {
 
 // Seal encrypts plain with the first key, for one purpose.
 func (r *Ring) Seal(p Purpose, plain []byte) (string, error) {
-	first, ok := r.keys[0].locks[p]
+	encrypter, ok := r.seal[p]
 	if !ok {
 		return "", fmt.Errorf("keyring: purpose %q does not seal", p)
 	}
-	return first.close(plain), nil
+	object, err := encrypter.Encrypt(plain)
+	if err != nil {
+		return "", fmt.Errorf("keyring: seal: %w", err)
+	}
+	return object.CompactSerialize()
 }
 
 // Open decrypts what Seal made for the same purpose, with whichever key of the
 // ring sealed it. It returns ErrUnknownKey if the value names a key that the
 // ring does not have, and ErrSealed for everything else that does not open.
 func (r *Ring) Open(p Purpose, sealed string) ([]byte, error) {
-	if strings.ContainsAny(sealed, "\r\n") { // decoders of base64 pass over line breaks
-		return nil, ErrSealed
-	}
-	header, rest, _ := strings.Cut(sealed, ".")
-	i, ours := r.byHeader[header]
-	if !ours {
-		return r.openOther(p, sealed)
-	}
-	k, ok := r.keys[i].locks[p]
-	if !ok {
-		return nil, ErrSealed
-	}
-	return k.unclose(rest)
-}
-
-// openOther opens what Seal may have made with another spelling of the header,
-// and says what is wrong with everything else.
-func (r *Ring) openOther(p Purpose, sealed string) ([]byte, error) {
 	object, kid, err := parse(sealed)
 	if err != nil {
 		return nil, err
