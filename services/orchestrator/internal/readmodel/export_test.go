@@ -16,17 +16,18 @@ type Statement struct {
 	Args []any
 }
 
-// Statements are those of a search, the page first, and of a selection, with
-// their values.
-func Statements(f Filter, o Order, page, size int) ([]Statement, error) {
-	list, args, err := listStatement(f, o, (page-1)*size, size)
-	if err != nil {
-		return nil, err
-	}
+// Statements are those of a search, first the page, as it is read where there
+// are few and where there are many, and of a selection.
+func Statements(f Filter, o Order, page, size int) []Statement {
+	first, args := listStatement(f, o, (page-1)*size, size, true)
+	list, _ := listStatement(f, o, (page-1)*size, size, false)
 	count, countArgs := countStatement(f)
 	ids, idsArgs := idsStatement(f)
-	return []Statement{{"page", list, args}, {"count", count, countArgs}, {"ids", ids, idsArgs}}, nil
+	return []Statement{{"few", first, args}, {"page", list, args}, {"count", count, countArgs}, {"ids", ids, idsArgs}}
 }
+
+// Few is the number up to which requests are found first and sorted then.
+const Few = few
 
 // MigrateBack takes the schema back to a version.
 func (s *Store) MigrateBack(ctx context.Context, version int64) error {
@@ -82,4 +83,18 @@ func (s *Store) Sizes(ctx context.Context) ([]string, error) {
 func (s *Store) Visible(ctx context.Context) (part float64, err error) {
 	err = s.pool.QueryRow(ctx, "SELECT relallvisible::float8 / greatest(relpages, 1) FROM pg_class WHERE relname = 'requests'").Scan(&part)
 	return part, err
+}
+
+// IDs are those of the records that a statement lists.
+func (s *Store) IDs(ctx context.Context, st Statement) ([]string, error) {
+	rows, err := s.pool.Query(ctx, st.SQL, append([]any{planned}, st.Args...)...)
+	if err != nil {
+		return nil, err
+	}
+	records, err := pgx.CollectRows(rows, scanRecord)
+	ids := make([]string, len(records))
+	for i, rec := range records {
+		ids[i] = rec.ID
+	}
+	return ids, err
 }

@@ -76,15 +76,15 @@ func (s *Store) Search(ctx context.Context, f Filter, o Order, page, size int) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
-	skip := (page - 1) * size
-	list, args, err := listStatement(f, o, skip, size)
-	if err != nil {
-		return nil, 0, err
+	if _, _, ok := sortColumn(o.Field); !ok {
+		return nil, 0, ErrSortField
 	}
+	skip := (page - 1) * size
 	total, err := s.count(ctx, f)
 	if err != nil || total <= skip {
 		return nil, total, err
 	}
+	list, args := listStatement(f, o, skip, size, total <= few)
 	rows, err := s.pool.Query(ctx, list, append([]any{planned}, args...)...)
 	if err != nil {
 		return nil, 0, unavailable(err)
@@ -105,13 +105,16 @@ func countStatement(f Filter) (statement string, args []any) {
 	return "SELECT count(*) FROM requests" + c.where(), c.args
 }
 
+// few is how many requests are found first and sorted then. Who looks for many
+// reads them in their order until a page is full; for few that reads nearly all,
+// and the planner, which guesses how many there are, cannot be trusted with the
+// choice.
+const few = 2000
+
 // listStatement finds the ids of a page in an index, and only then reads the
 // records, which are large.
-func listStatement(f Filter, o Order, skip, size int) (statement string, args []any, err error) {
-	column, nullable, ok := sortColumn(o.Field)
-	if !ok {
-		return "", nil, ErrSortField
-	}
+func listStatement(f Filter, o Order, skip, size int, findFirst bool) (statement string, args []any) {
+	column, nullable, _ := sortColumn(o.Field)
 	direction := " DESC"
 	if o.Ascending {
 		direction = " ASC"
@@ -121,11 +124,16 @@ func listStatement(f Filter, o Order, skip, size int) (statement string, args []
 		last = " NULLS LAST"
 	}
 	order := func(place, id string) string { return " ORDER BY " + place + direction + last + ", " + id + direction }
+	page := " LIMIT " + strconv.Itoa(size) + " OFFSET " + strconv.Itoa(skip)
 	var c conditions
 	c.filter(f)
-	return "SELECT r.record FROM (SELECT id, " + column + " AS place FROM requests" + c.where() +
-		order(column, "id") + " LIMIT " + strconv.Itoa(size) + " OFFSET " + strconv.Itoa(skip) +
-		") AS found JOIN requests AS r ON r.id = found.id" + order("found.place", "found.id"), c.args, nil
+	found := "SELECT id, " + column + " AS place FROM requests" + c.where()
+	if findFirst {
+		found = "WITH matched AS MATERIALIZED (" + found + ") SELECT id, place FROM matched" + order("place", "id") + page
+	} else {
+		found += order(column, "id") + page
+	}
+	return "SELECT r.record FROM (" + found + ") AS found JOIN requests AS r ON r.id = found.id" + order("found.place", "found.id"), c.args
 }
 
 // SelectIDs gives the ids of all selected requests; ErrTooMany, and their

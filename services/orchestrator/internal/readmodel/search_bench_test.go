@@ -47,7 +47,7 @@ func openBench(b *testing.B) *readmodel.Store {
 // median of a few runs, the first of which warms the caches.
 func median(b *testing.B, do func() error) time.Duration {
 	b.Helper()
-	const runs = 9
+	const runs = 7
 	var took []time.Duration
 	for i := range runs + 1 {
 		began := time.Now()
@@ -69,10 +69,17 @@ func median(b *testing.B, do func() error) time.Duration {
 func BenchmarkSearch(b *testing.B) {
 	s := openBench(b)
 	c := newCrowd(rows(b))
-	began := time.Now()
-	c.project(b, s, 1)
+	if err := s.MigrateBack(b.Context(), 1); err != nil {
+		b.Fatal(err)
+	}
+	filled := took(func() { c.project(b, s, 1) })
+	migrated := took(func() {
+		if err := s.Migrate(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	})
 	out := os.Stdout // b.Output is cut off
-	say(out, "%d requests projected in %.1fs\n", c.size, time.Since(began).Seconds())
+	say(out, "%d requests projected in %.1fs, the indexes made in %.1fs\n", c.size, filled.Seconds(), migrated.Seconds())
 	fillLogs(b, s)
 	settled(b, s)
 	sizes, err := s.Sizes(b.Context())
@@ -121,10 +128,7 @@ func report(b *testing.B, s *readmodel.Store, out io.Writer, q asked) {
 		_, found, err = s.Search(b.Context(), q.filter, q.order, q.page, 50)
 		return err
 	})
-	statements, err := readmodel.Statements(q.filter, q.order, q.page, 50)
-	if err != nil {
-		b.Fatal(err)
-	}
+	statements := readmodel.Statements(q.filter, q.order, q.page, 50)
 	used := map[string][]string{}
 	var counting string
 	for _, st := range statements {
@@ -137,8 +141,12 @@ func report(b *testing.B, s *readmodel.Store, out io.Writer, q asked) {
 			counting = strings.TrimSuffix(strings.TrimPrefix(plan[len(plan)-1], "Execution Time: "), " ms")
 		}
 	}
+	page := "page"
+	if found <= readmodel.Few {
+		page = "few"
+	}
 	say(out, "%-36s %9d %9s %9s  %s / %s\n", q.name, found, milliseconds(whole), counting,
-		strings.Join(used["count"], "+"), strings.Join(used["page"], "+"))
+		strings.Join(used["count"], "+"), strings.Join(used[page], "+"))
 }
 
 // accesses are the ways in which a plan reads the table of requests.
@@ -161,14 +169,14 @@ func accesses(plan []string) []string {
 func explain(b *testing.B, s *readmodel.Store, out io.Writer, c *crowd) {
 	b.Helper()
 	for _, q := range c.searches() {
-		if !slices.Contains([]string{"nothing asked", "location, a country", "identities", "completed, a week", "sorted by due_date, asc"}, q.name) {
+		if !slices.Contains([]string{"nothing asked", "location, a country", "external_id, few", "completed, a week", "sorted by due_date, asc"}, q.name) {
 			continue
 		}
-		statements, err := readmodel.Statements(q.filter, q.order, q.page, 50)
-		if err != nil {
-			b.Fatal(err)
+		statements := readmodel.Statements(q.filter, q.order, q.page, 50)
+		if q.name == "external_id, few" {
+			statements[1] = statements[0]
 		}
-		for _, st := range statements[:2] {
+		for _, st := range statements[1:3] {
 			plan, err := s.Explain(b.Context(), st, "(ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF)")
 			if err != nil {
 				b.Fatal(err)

@@ -18,7 +18,7 @@ CREATE INDEX requests_by_status ON requests (status, created_at, id) INCLUDE (so
 CREATE INDEX requests_by_location ON requests (location text_pattern_ops) WHERE location IS NOT NULL;
 CREATE INDEX requests_by_start ON requests (started_processing_at) WHERE started_processing_at IS NOT NULL;
 CREATE INDEX requests_by_end ON requests (status, finished_processing_at) WHERE finished_processing_at IS NOT NULL;
-CREATE INDEX requests_by_due_date ON requests (due_date)
+CREATE INDEX requests_by_due_date ON requests (due_date) INCLUDE (created_at, id, source, deleted_at)
     WHERE status NOT IN ('complete', 'denied', 'canceled', 'error');
 CREATE INDEX requests_by_policy ON requests (policy_key);
 
