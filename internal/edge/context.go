@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-
-	"github.com/parley-dsr/parley/internal/token"
 )
 
 // Principal is who an access token speaks for.
@@ -29,7 +27,6 @@ type state struct {
 
 	principal Principal
 	bearer    string
-	reply     *token.Reply
 }
 
 type stateKey struct{}
@@ -57,16 +54,6 @@ func PrincipalFrom(ctx context.Context) Principal { return stateFrom(ctx).princi
 // Bearer returns the bearer token of an operation with reply token security;
 // "" elsewhere, so that an access token travels no further than the edge.
 func Bearer(ctx context.Context) string { return stateFrom(ctx).bearer }
-
-// ReplyFrom returns the reply token that the edge has checked: where the
-// security of the operation names scopes.
-func ReplyFrom(ctx context.Context) (token.Reply, bool) {
-	s := stateFrom(ctx)
-	if s.reply == nil {
-		return token.Reply{}, false
-	}
-	return *s.reply, true
-}
 
 // RequestID returns the id under which a request stands in the log.
 func RequestID(ctx context.Context) string { return stateFrom(ctx).requestID }

@@ -62,8 +62,8 @@ type Config struct {
 	// Checks are rules over a whole body, by operation id. They see the body
 	// as decoded JSON, numbers as json.Number, and only if it fits its schema.
 	Checks map[string]func(body any) []Problem
-	// ReplyToken, where it is set, judges the bearer token of an operation
-	// with replyToken security, before the schemas are looked at.
+	// ReplyToken judges the bearer token of an operation with replyToken
+	// security, before the schemas are looked at. Without it, all are refused.
 	ReplyToken func(r *http.Request, operation, bearer string) error
 	// Admit, where it is set, is asked about every request that matched an
 	// operation, before anything of it is read: the place of rate limits. A

@@ -20,7 +20,6 @@ type Problem = identity.Problem
 const (
 	textUnauthenticated = "Failed to authenticate"
 	textForbidden       = "Not Authorized for this action"
-	textTokenExpired    = "Webhook token expired"
 	textNotFound        = "Item not found"
 	textMethod          = "Method Not Allowed"
 )

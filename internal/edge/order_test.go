@@ -18,7 +18,9 @@ const (
 // Each row fails in several ways; the answer is that of the first check.
 func TestOrderOfChecks(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, func(c *edge.Config) {
+		c.ReplyToken = func(*http.Request, string, string) error { return edge.Forbidden("") }
+	})
 	b.clients["reader"] = catalog.Client{ID: "reader", Scopes: []string{"webhook:read"}}
 	reader := b.access("reader", []string{"webhook:read"}, nil)
 	rootToken := b.access(root, nil, []string{edge.RoleOwner})
@@ -51,7 +53,7 @@ func TestOrderOfChecks(t *testing.T) {
 		"good token, no body":        {"PUT", "/api/v1/thing", "", rootToken, 422, noBody},
 		"good token, null body":      {"PUT", "/api/v1/thing", "null", rootToken, 422, noBody},
 		"reply token missing":        {"POST", "/api/v1/privacy-request/pri_1/resume", "", "", 401, unauthenticated},
-		"reply token of other kind":  {"POST", "/api/v1/privacy-request/pri_1/pre-approve/eligible", "", rootToken, 403, notAuthorized},
+		"reply token refused":        {"POST", "/api/v1/privacy-request/pri_1/pre-approve/eligible", "", rootToken, 403, notAuthorized},
 		"path and body":              {"PATCH", "/api/v1/thing/a.b", `{"x":1}`, "", 422, `{"detail":[{"type":"value_error","loc":["path","thing_key"],"msg":"Value error, FidesKeys must only contain alphanumeric characters, '_' or '-'. Value provided: a.b"},{"type":"extra_forbidden","loc":["body","x"],"msg":"Extra inputs are not permitted"}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -43,7 +43,6 @@ type seen struct {
 	Method, Path, Query, Body string
 	Principal                 edge.Principal
 	Bearer                    string
-	ReplyFor                  string
 }
 
 func setup(t testing.TB, change ...func(*edge.Config)) *bundle {
@@ -102,9 +101,6 @@ func show(w http.ResponseWriter, r *http.Request) {
 	s := seen{
 		Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Body: string(body),
 		Principal: edge.PrincipalFrom(r.Context()), Bearer: edge.Bearer(r.Context()),
-	}
-	if reply, ok := edge.ReplyFrom(r.Context()); ok {
-		s.ReplyFor = reply.RequestID
 	}
 	_ = json.NewEncoder(w).Encode(s)
 }
