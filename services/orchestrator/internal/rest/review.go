@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/parley-dsr/parley/internal/edge"
@@ -173,7 +174,7 @@ func (s *Server) selected(ctx context.Context, body api.Selection) (criteria.Sel
 		return selection, nil, edge.Unprocessable(problems)
 	}
 	if selection.Filters == nil {
-		return selection, selection.RequestIDs, nil
+		return selection, once(selection.RequestIDs), nil
 	}
 	filter, err := selection.Filters.Filter(s.Clock().UTC(), s.Ring.Hashes)
 	if err != nil {
@@ -189,6 +190,16 @@ func (s *Server) selected(ctx context.Context, body api.Selection) (criteria.Sel
 		return selection, nil, readError(err)
 	}
 	return selection, ids, nil
+}
+
+// once leaves out what was named before: a request is changed once.
+func once(ids []string) []string {
+	seen := make(map[string]bool, len(ids))
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		again := seen[id]
+		seen[id] = true
+		return again
+	})
 }
 
 // apply changes one request.
