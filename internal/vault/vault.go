@@ -34,6 +34,9 @@ var (
 	// ErrExpired says that the person is not known any more: the time has
 	// passed, or nothing was ever put.
 	ErrExpired = errors.New("vault: the identity has expired")
+	// ErrUnreadable says that a value does not open with the keys at hand, or
+	// that what it holds is not what the vault puts there.
+	ErrUnreadable = errors.New("vault: the value cannot be opened")
 	// ErrForeign says that a value does not belong where it was found, or that
 	// a staged key is not one of the request's.
 	ErrForeign = errors.New("vault: the value belongs to another request")
@@ -184,11 +187,11 @@ func (v *Vault) seal(key string, p Person) ([]byte, error) {
 func (v *Vault) open(key string, value []byte) (Person, error) {
 	plain, err := v.ring.Open(keyring.Vault, string(value))
 	if err != nil {
-		return Person{}, fmt.Errorf("vault: %w", err)
+		return Person{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	var content sealed
 	if err := json.Unmarshal(plain, &content); err != nil {
-		return Person{}, errors.New("vault: the sealed value is not a person")
+		return Person{}, fmt.Errorf("%w: it does not hold a person", ErrUnreadable)
 	}
 	if content.Key != key {
 		return Person{}, ErrForeign

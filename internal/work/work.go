@@ -98,7 +98,10 @@ type Call struct {
 	Order     int            `json:"order"`
 	Webhook   record.Webhook `json:"webhook"`
 	Attempt   int            `json:"attempt"` // from 1
-	OrderedAt time.Time      `json:"ordered_at"`
+	// Missed are those of the earlier attempts that were ordered and not made,
+	// for a reason that was not the receiver's.
+	Missed    int       `json:"missed,omitempty"`
+	OrderedAt time.Time `json:"ordered_at"`
 	// Until is the deadline over all attempts of a two_way call.
 	Until       time.Time `json:"until"`
 	TraceParent string    `json:"traceparent,omitempty"`

@@ -207,5 +207,6 @@ const (
 	OutcomeUnconfigured = "unconfigured"  // the connection is gone or lacks its secrets
 	OutcomeIdentityGone = "identity_gone" // the identity has expired
 	OutcomeDeadline     = "deadline"      // the deadline of the call passed before it could be completed
+	OutcomeUnreadable   = "unreadable"    // what the call needs cannot be opened with the keys of the dispatcher
 	OutcomePoison       = "undeliverable" // the work was delivered too often without an end
 )

@@ -33,7 +33,7 @@ type result struct {
 
 // notMade is the result of a call that is not made, because of the outcome.
 func notMade(call work.Call, outcome string) result {
-	return result{attempts: call.Attempt - 1, outcome: outcome, text: describe(outcome, 0)}
+	return result{attempts: call.Attempt - 1 - call.Missed, outcome: outcome, text: describe(outcome, 0)}
 }
 
 // attempt makes the call and reads the answer. Its error is that of a context
@@ -48,7 +48,7 @@ func (c *Caller) attempt(ctx context.Context, call work.Call, p prepared) (resul
 		return result{}, fmt.Errorf("call: interrupted: %w", context.Cause(ctx))
 	}
 	made := result{
-		attempts: call.Attempt, status: answer.Status, took: c.Clock().Sub(began),
+		attempts: call.Attempt - call.Missed, status: answer.Status, took: c.Clock().Sub(began),
 		retryAfter: egress.RetryAfter(answer.Header, c.Clock()), tokenEnds: p.tokenEnds,
 		outcome: egress.Outcome(answer, err),
 	}

@@ -140,6 +140,10 @@ func (c *Caller) handle(ctx context.Context, call work.Call, delivered uint64) (
 	})
 	person := readAhead(func() (vault.Sealed, error) { return c.Vault.Fetch(ctx, call.RequestID) })
 	request, err := c.request(ctx, call.RequestID)
+	var unreadable *unreadableError
+	if errors.As(err, &unreadable) {
+		return lane.Unknown, c.miss(ctx, call, unreadable)
+	}
 	if err != nil {
 		return lane.Unknown, err
 	}
@@ -158,6 +162,9 @@ func (c *Caller) handle(ctx context.Context, call work.Call, delivered uint64) (
 	var impossible *impossibleError
 	if errors.As(err, &impossible) {
 		return lane.Unknown, c.end(ctx, call, notMade(call, impossible.outcome))
+	}
+	if errors.As(err, &unreadable) {
+		return lane.Unknown, c.miss(ctx, call, unreadable)
 	}
 	if err != nil {
 		return lane.Unknown, err
@@ -184,7 +191,7 @@ func health(made result) lane.Health {
 func (c *Caller) conclude(ctx context.Context, call work.Call, made result) error {
 	c.metrics.observe(made)
 	decision := c.Retry.Decide(retry.Attempt{
-		Number: call.Attempt, Outcome: made.outcome, Status: made.status, RetryAfter: made.retryAfter,
+		Number: made.attempts, Outcome: made.outcome, Status: made.status, RetryAfter: made.retryAfter,
 		EndedAt: c.Clock(), Deadline: c.deadline(call),
 	}, c.Jitter())
 	if decision.Verdict != retry.Again {
@@ -194,6 +201,7 @@ func (c *Caller) conclude(ctx context.Context, call work.Call, made result) erro
 	if err != nil {
 		return err
 	}
+	c.metrics.retries.Inc()
 	return c.publish(ctx, call, events.WebhookAttempted, made, &at)
 }
 
@@ -207,8 +215,8 @@ func (c *Caller) request(ctx context.Context, id string) (*record.Record, error)
 		return nil, fmt.Errorf("call: record: %w", err)
 	}
 	var r record.Record
-	if err := json.Unmarshal(entry.Value, &r); err != nil {
-		return nil, fmt.Errorf("call: record: %w", err)
+	if json.Unmarshal(entry.Value, &r) != nil {
+		return nil, &unreadableError{"the record of the request is not one"}
 	}
 	return &r, nil
 }

@@ -8,6 +8,7 @@ type metrics struct {
 	attempts *prometheus.CounterVec
 	duration prometheus.Histogram
 	dropped  prometheus.Counter
+	retries  prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer) metrics {
@@ -23,7 +24,10 @@ func newMetrics(registry prometheus.Registerer) metrics {
 			Name: "parley_dispatcher_calls_dropped_total", Help: "Calls that were no longer wanted when their turn came.",
 		}),
 	}
-	registry.MustRegister(m.attempts, m.duration, m.dropped)
+	m.retries = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "parley_dispatcher_retries_total", Help: "Further attempts that were scheduled.",
+	})
+	registry.MustRegister(m.attempts, m.duration, m.dropped, m.retries)
 	return m
 }
 

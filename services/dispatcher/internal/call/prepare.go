@@ -57,13 +57,15 @@ func (c *Caller) prepare(
 	case errors.Is(err, authorization.ErrUnconfigured), errors.Is(err, authorization.ErrSecret):
 		return prepared{}, &impossibleError{events.OutcomeUnconfigured}
 	case err != nil:
-		return prepared{}, fmt.Errorf("call: %w", err)
+		return prepared{}, &unreadableError{"the secrets of the connection: " + why(err)}
 	}
 	p := prepared{connectionID: connection.ID, secrets: opened.Secrets, oauth: opened.OAuth, certificate: opened.Certificate}
 	person, err := c.person(ctx, fetching, request.Staged)
 	switch {
 	case errors.Is(err, vault.ErrExpired):
 		return prepared{}, &impossibleError{events.OutcomeIdentityGone}
+	case errors.Is(err, vault.ErrUnreadable), errors.Is(err, vault.ErrForeign):
+		return prepared{}, &unreadableError{"the identity: " + why(err)}
 	case err != nil:
 		return prepared{}, fmt.Errorf("call: vault: %w", err)
 	}

@@ -54,6 +54,8 @@ func Reason(outcome string) string {
 		return "the identity has expired"
 	case events.OutcomeDeadline:
 		return "the call could not be completed in time"
+	case events.OutcomeUnreadable:
+		return "what the call needs cannot be opened with the keys of the dispatcher"
 	case events.OutcomePoison:
 		return "the call was taken up too often without an end"
 	}

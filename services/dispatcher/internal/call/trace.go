@@ -6,6 +6,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
@@ -19,7 +20,7 @@ func (c *Caller) begin(ctx context.Context, call *work.Call) (context.Context, t
 		tracing.KeyRequest.String(call.RequestID), tracing.KeyCall.String(call.CallID),
 		tracing.KeyConnection.String(call.Webhook.ConnectionID), tracing.KeyAttempt.Int(call.Attempt)))
 	call.TraceParent = tracing.Parent(ctx)
-	return ctx, span
+	return process.About(ctx, call.RequestID, call.CallID), span
 }
 
 // calling starts the span of a call that leaves the house. Where it goes is a

@@ -102,6 +102,8 @@ func (l *lane) pull(ctx, handling context.Context, pulled func()) error {
 		return fmt.Errorf("lane: pull: %w", err)
 	}
 	defer giveBack(messages)
+	reading, done := l.keeper.watch.Reading(ctx, consumer)
+	defer done()
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	var end atomic.Pointer[error]
@@ -112,7 +114,7 @@ func (l *lane) pull(ctx, handling context.Context, pulled func()) error {
 		}
 	})
 	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
+		msg, err := messages.Next(jetstream.NextContext(reading))
 		why := end.Load()
 		switch {
 		case err == nil && !l.breaker.closed():

@@ -30,7 +30,8 @@ type Policy struct {
 
 // Attempt is what is known of an attempt that has ended.
 type Attempt struct {
-	// Number is 1 for the first attempt.
+	// Number is 1 for the first attempt. Of one that could not be made
+	// (Missed), it is how often that has happened.
 	Number int
 	// Outcome is one of the Outcome constants of pkg/events.
 	Outcome string
@@ -68,15 +69,28 @@ func (p Policy) Decide(a Attempt, jitter float64) Decision {
 	if a.Outcome == events.OutcomeOK {
 		return Decision{Verdict: Done}
 	}
-	if !Passing(a.Outcome, a.Status) || a.Number >= p.MaxAttempts {
+	delay := p.delay(a, jitter)
+	switch {
+	case Missed(a.Outcome):
+		delay = min(delay, lookAgain)
+	case !Passing(a.Outcome, a.Status), a.Number >= p.MaxAttempts:
 		return Decision{Verdict: Final}
 	}
-	at := a.EndedAt.Add(p.delay(a, jitter))
+	at := a.EndedAt.Add(delay)
 	if !a.Deadline.IsZero() && !at.Before(a.Deadline) {
 		return Decision{Verdict: Final}
 	}
 	return Decision{Verdict: Again, At: at}
 }
+
+// lookAgain is the longest delay after an attempt that was missed: who repairs
+// what it lacked should not have to wait for long.
+const lookAgain = 10 * time.Minute
+
+// Missed says whether an attempt could not be made for a reason that is ours and
+// may be mended, such as a key that a dispatcher does not have yet. It uses up
+// no attempt, and only the deadline of the call ends the waiting.
+func Missed(outcome string) bool { return outcome == events.OutcomeUnreadable }
 
 // Statuses of receivers that may do better later, beside all of 500 and above.
 const (
