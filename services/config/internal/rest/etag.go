@@ -48,13 +48,16 @@ func tag(parts ...string) string {
 	return `"` + hex.EncodeToString(hash.Sum(nil)[:12]) + `"`
 }
 
+// weak is what a proxy that compresses puts before a tag.
+const weak = "W/"
+
 // match refuses a change that was made on another state than the present one.
 func match(ifMatch *string, present string) error {
 	if ifMatch == nil || strings.TrimSpace(*ifMatch) == "*" || strings.TrimSpace(*ifMatch) == "" {
 		return nil
 	}
 	for given := range strings.SplitSeq(*ifMatch, ",") {
-		if strings.TrimSpace(given) == present {
+		if strings.TrimPrefix(strings.TrimSpace(given), weak) == present {
 			return nil
 		}
 	}
