@@ -22,6 +22,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -139,6 +140,11 @@ func KIDOf(sealed string) (string, error) {
 // parse accepts exactly what Seal makes. The library's own errors are not
 // passed on, since they may quote the text.
 func parse(sealed string) (*jose.JSONWebEncryption, string, error) {
+	// Direct encryption has no encrypted key; the library would skip what stands
+	// in its place.
+	if _, rest, _ := strings.Cut(sealed, "."); !strings.HasPrefix(rest, ".") {
+		return nil, "", ErrSealed
+	}
 	object, err := jose.ParseEncryptedCompact(sealed,
 		[]jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM})
 	if err != nil {

@@ -199,17 +199,18 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	key := make([]byte, 32)
 	for name, sealed := range map[string]string{
-		"empty":       "",
-		"garbage":     "garbage",
-		"four dots":   "....",
-		"cut":         good[:len(good)-4],
-		"other body":  strings.Join([]string{parts[0], parts[1], parts[2], "AAAA", parts[4]}, "."),
-		"json form":   `{"protected":"e30"}`,
-		"no kid":      foreign(jose.EncrypterOptions{}, jose.Recipient{Algorithm: jose.DIRECT, Key: key}, jose.A256GCM),
-		"wrapped key": foreign(jose.EncrypterOptions{}, jose.Recipient{Algorithm: jose.A256KW, Key: key, KeyID: ring.KIDs()[0]}, jose.A256GCM),
-		"other enc":   foreign(jose.EncrypterOptions{}, jose.Recipient{Algorithm: jose.DIRECT, Key: key, KeyID: ring.KIDs()[0]}, jose.A128CBC_HS256),
-		"other key":   foreign(jose.EncrypterOptions{}, jose.Recipient{Algorithm: jose.DIRECT, Key: key, KeyID: ring.KIDs()[0]}, jose.A256GCM),
-		"compressed":  foreign(jose.EncrypterOptions{Compression: jose.DEFLATE}, jose.Recipient{Algorithm: jose.DIRECT, Key: key, KeyID: ring.KIDs()[0]}, jose.A256GCM),
+		"empty":         "",
+		"garbage":       "garbage",
+		"four dots":     "....",
+		"cut":           good[:len(good)-4],
+		"other body":    strings.Join([]string{parts[0], parts[1], parts[2], "AAAA", parts[4]}, "."),
+		"json form":     `{"protected":"e30"}`,
+		"encrypted key": strings.Join([]string{parts[0], "AAAA", parts[2], parts[3], parts[4]}, "."),
+		"no kid":        foreign(jose.EncrypterOptions{}, jose.Recipient{Algorithm: jose.DIRECT, Key: key}, jose.A256GCM),
+		"wrapped key":   foreign(jose.EncrypterOptions{}, jose.Recipient{Algorithm: jose.A256KW, Key: key, KeyID: ring.KIDs()[0]}, jose.A256GCM),
+		"other enc":     foreign(jose.EncrypterOptions{}, jose.Recipient{Algorithm: jose.DIRECT, Key: key, KeyID: ring.KIDs()[0]}, jose.A128CBC_HS256),
+		"other key":     foreign(jose.EncrypterOptions{}, jose.Recipient{Algorithm: jose.DIRECT, Key: key, KeyID: ring.KIDs()[0]}, jose.A256GCM),
+		"compressed":    foreign(jose.EncrypterOptions{Compression: jose.DEFLATE}, jose.Recipient{Algorithm: jose.DIRECT, Key: key, KeyID: ring.KIDs()[0]}, jose.A256GCM),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
