@@ -39,6 +39,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/parley-dsr/parley/internal/watch"
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
