@@ -16,6 +16,16 @@ func Handler(api http.Handler, health *Health, gatherer prometheus.Gatherer) htt
 	if api == nil {
 		api = http.NotFoundHandler()
 	}
+	if registry, ok := gatherer.(prometheus.Registerer); ok {
+		Register(registry, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "parley_ready", Help: "1 while the service has all that it needs; /ready says what is missing.",
+		}, func() float64 {
+			if len(health.Missing()) > 0 {
+				return 0
+			}
+			return 1
+		}))
+	}
 	metrics := promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/parley-dsr/parley/internal/process"
+	"github.com/parley-dsr/parley/internal/watch"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/reconcile"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/transition"
@@ -76,10 +77,31 @@ func (v *service) remember(b buckets, loop *transition.Loop, migrated <-chan str
 func (v *service) compare(ctx context.Context, c reconcile.Config) error {
 	return v.insist(ctx, "requests cannot be compared with the database", nil, func(ctx context.Context) error {
 		report, err := reconcile.Run(ctx, c)
+		v.countCompared(report, err)
 		v.deps.Logger.Info("compared requests with the database", "compared", report.Compared,
 			"put_back", report.Restored, "projected", report.Projected, "failed", report.Failed, "replayed", report.Replayed)
 		return err
 	})
+}
+
+// countCompared keeps count of comparisons and of what they found.
+func (v *service) countCompared(report reconcile.Report, err error) {
+	runs := process.Register(v.deps.Registry, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "parley_orchestrator_reconciliations_total", Help: "Comparisons of requests with the database, by how they ended.",
+	}, []string{"result"}))
+	requests := process.Register(v.deps.Registry, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "parley_orchestrator_reconciled_requests_total", Help: "Requests that were compared with the database, by what was done.",
+	}, []string{"result"}))
+	ended := "done"
+	if err != nil {
+		ended = "interrupted"
+	}
+	runs.WithLabelValues(ended).Inc()
+	for result, n := range map[string]int{
+		"compared": report.Compared, "put_back": report.Restored, "projected": report.Projected, "failed": report.Failed,
+	} {
+		requests.WithLabelValues(result).Add(float64(n))
+	}
 }
 
 // comparison is what the two places that remember are compared with.
@@ -97,8 +119,9 @@ func (v *service) feeds(b buckets) (records, facts *readmodel.Feed) {
 	lag := process.Register(v.deps.Registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "parley_orchestrator_readmodel_lag", Help: "Messages that the read model has not projected yet, by feed.",
 	}, []string{"feed"}))
-	return readmodel.NewRecordsFeed(v.store, v.js, b.requests, v.deps.Logger, lag.WithLabelValues("records")),
-		readmodel.NewEventsFeed(v.store, v.js, v.deps.Logger, lag.WithLabelValues("events"))
+	w := watch.New(v.deps.Logger, v.deps.Registry)
+	return readmodel.NewRecordsFeed(v.store, v.js, b.requests, v.deps.Logger, lag.WithLabelValues("records")).Watched(w),
+		readmodel.NewEventsFeed(v.store, v.js, v.deps.Logger, lag.WithLabelValues("events")).Watched(w)
 }
 
 // insist tries until it succeeds or ctx ends, and says once for each new reason

@@ -28,7 +28,9 @@ import (
 	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/vault"
+	"github.com/parley-dsr/parley/internal/watch"
 	openapi "github.com/parley-dsr/parley/services/orchestrator/api"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/census"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/disclosure"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/door"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/follow"
@@ -207,7 +209,7 @@ func (v *service) open(b buckets) error {
 		Commands: commands, ReadModel: v.store, Vault: b.vault, Catalog: b.catalog, Ring: v.ring,
 		Clock: v.deps.Clock, Logger: v.deps.Logger, IdentityTTL: v.settings.IdentityTTL,
 		Submissions: rest.NewLimit(v.settings.SubmissionsPerMinute, v.deps.Clock), Tracer: tracing.New(v.deps.Traces),
-		Facts:       follow.New(v.deps.NATS, v.js, b.requests), Stopping: v.group.Context(),
+		Facts: follow.New(v.deps.NATS, v.js, b.requests), Stopping: v.group.Context(),
 	}
 	handler := server.Handler()
 	v.api.Store(&handler)
@@ -226,7 +228,7 @@ func (v *service) loop(b buckets) *transition.Loop {
 		ManualApproval: s.ManualApproval, IdentityTTL: s.IdentityTTL, Retention: s.RequestRetention,
 		Apply: readmodel.NewInline(v.store).Apply, Show: v.show,
 		Logger: v.deps.Logger, Metrics: transition.NewMetrics(v.deps.Registry), Clock: v.deps.Clock,
-		Tracer: tracing.New(v.deps.Traces),
+		Tracer: tracing.New(v.deps.Traces), Watch: watch.New(v.deps.Logger, v.deps.Registry),
 	})
 }
 
@@ -236,6 +238,7 @@ func (v *service) move(b buckets, loop *transition.Loop) {
 	v.group.Go("disclosure", disclosure.New(v.deps.NATS, b.requests, b.vault, v.deps.Logger).Run)
 	v.group.Go("use of policies", policyuse.New(v.deps.NATS, v.store, v.deps.Logger).Run)
 	v.group.Go("recount", recount.New(v.deps.NATS, v.js, v.store, v.deps.Clock, v.deps.Logger).Run)
+	v.group.Go("census", census.New(v.store, v.deps.Registry).Run)
 	v.group.Go("sweep", sweep.New(v.store, v.js, v.deps.Clock, v.deps.Logger, v.deps.Registry).Run)
 }
 

@@ -42,7 +42,9 @@ func (k *Keeper) follow(ctx context.Context, stream string, c jetstream.Consumer
 		if err != nil {
 			break // ctx has ended
 		}
-		k.consume(ctx, consumer, handle)
+		reading, done := k.watch.Reading(ctx, consumer)
+		k.consume(reading, consumer, handle)
+		done()
 	}
 	return nil
 }

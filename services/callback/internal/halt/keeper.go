@@ -36,6 +36,7 @@ import (
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/internal/tracing"
+	"github.com/parley-dsr/parley/internal/watch"
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
@@ -51,6 +52,7 @@ type Keeper struct {
 	requests records
 	logger   *slog.Logger
 	tracer   *tracing.Tracer
+	watch    *watch.Watch
 	metrics  *metrics
 	clock    func() time.Time
 }
@@ -72,6 +74,7 @@ func NewKeeper(o Options) *Keeper {
 	return &Keeper{
 		js: o.JetStream, halted: o.Halted, requests: o.Requests,
 		logger: o.Logger, metrics: newMetrics(o.Registry), clock: o.Clock, tracer: o.Tracer,
+		watch: watch.New(o.Logger, o.Registry),
 	}
 }
 
@@ -139,7 +142,7 @@ func (k *Keeper) begin(ctx context.Context, paused events.Event, callID string) 
 	}
 	left := h.Until.Sub(k.clock())
 	if left <= 0 {
-		return k.expire(ctx, callID, h.Trace)
+		return k.expire(ctx, callID, h)
 	}
 	_, err = k.halted.Create(ctx, callID, value, left)
 	switch {
@@ -214,13 +217,13 @@ func (k *Keeper) expiry(ctx context.Context, m jetstream.Msg) error {
 	if err != nil || state == over {
 		return err
 	}
-	return k.expire(ctx, callID, h.Trace)
+	return k.expire(ctx, callID, h)
 }
 
 // expire says that the time of a halt is over. The id of the fact is that of
 // the call, so that it is one fact however often it is said. It begins a trace,
 // linked to the one in which the request was halted.
-func (k *Keeper) expire(ctx context.Context, callID, halted string) error {
+func (k *Keeper) expire(ctx context.Context, callID string, halted Halt) error {
 	call, err := record.ParseCallID(callID)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errMessage, err)
@@ -233,12 +236,15 @@ func (k *Keeper) expire(ctx context.Context, callID, halted string) error {
 	ctx, span := k.tracer.Continue(ctx, "", "publish "+tracing.FactName(e.Type()), trace.WithSpanKind(trace.SpanKindProducer),
 		trace.WithAttributes(tracing.KeyRequest.String(call.RequestID), tracing.KeyCall.String(callID)))
 	defer span.End()
-	tracing.LinkTo(span, halted)
+	tracing.LinkTo(span, halted.Trace)
 	events.SetTraceParent(&e, tracing.Parent(ctx))
 	if err := events.Publish(ctx, k.js, e); err != nil {
 		return fmt.Errorf("halt: publish the expiry: %w", err)
 	}
 	k.metrics.expired.Inc()
-	k.logger.Info("halt expired", "request_id", call.RequestID, "call_id", callID)
+	if !halted.Until.IsZero() {
+		k.metrics.late.Observe(max(0, k.clock().Sub(halted.Until).Seconds()))
+	}
+	k.logger.InfoContext(ctx, "halt expired", "request_id", call.RequestID, "call_id", callID)
 	return nil
 }

@@ -141,7 +141,7 @@ func (h *Handlers) ask(ctx context.Context, eventType string, t token.Reply, dat
 		log.Warn("reply could not be decided")
 		return work.Answer{}, edge.Unavailable(later, "The reply could not be decided at the moment and was not applied; send it again.")
 	}
-	log.Info("reply", "accepted", answer.Accepted, "code", answer.Code)
+	log.InfoContext(ctx, "reply", "accepted", answer.Accepted, "code", answer.Code)
 	return answer, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/internal/watch"
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
@@ -55,6 +56,13 @@ type Feed struct {
 	js     jetstream.JetStream
 	logger *slog.Logger
 	lag    prometheus.Gauge
+	watch  *watch.Watch
+}
+
+// Watched has the feed's consumer looked after.
+func (f *Feed) Watched(w *watch.Watch) *Feed {
+	f.watch = w
+	return f
 }
 
 // NewRecordsFeed projects the records themselves.
@@ -153,7 +161,9 @@ func (f *Feed) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = f.consume(ctx, consumer)
+		reading, done := f.watch.ReadingInHand(ctx, consumer) // in hand while the database is away
+		err = f.consume(reading, consumer)
+		done()
 		if err != nil && ctx.Err() == nil {
 			f.logger.Warn("feed interrupted", "error", err)
 		}

@@ -51,6 +51,7 @@ type Sweeper struct {
 	clock  func() time.Time
 	logger *slog.Logger
 	sent   prometheus.Counter
+	late   prometheus.Gauge
 	told   map[readmodel.Overdue]time.Time
 }
 
@@ -60,6 +61,9 @@ func New(waits Waits, js jetstream.JetStream, clock func() time.Time, logger *sl
 		waits: waits, js: js, clock: clock, logger: logger, told: map[readmodel.Overdue]time.Time{},
 		sent: process.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "parley_orchestrator_timeouts_total", Help: "Timeout commands sent for waits that are overdue.",
+		})),
+		late: process.Register(r, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "parley_orchestrator_overdue_seconds", Help: "How long the wait that is overdue for longest should have ended; 0 for none.",
 		})),
 	}
 }
@@ -89,6 +93,10 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 	waits, err := s.waits.OverdueAt(ctx, now, atMost+len(s.told))
 	if err != nil {
 		return fmt.Errorf("sweep: %w", err)
+	}
+	s.late.Set(0)
+	if len(waits) > 0 {
+		s.late.Set(now.Sub(waits[0].Deadline).Seconds())
 	}
 	for _, w := range waits {
 		w.Deadline = w.Deadline.UTC() // it is compared

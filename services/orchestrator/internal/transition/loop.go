@@ -35,6 +35,7 @@ import (
 	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/vault"
+	"github.com/parley-dsr/parley/internal/watch"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/lifecycle"
@@ -68,6 +69,8 @@ type Config struct {
 	Show    func(rec *record.Record, now time.Time) (json.RawMessage, error)
 	Logger  *slog.Logger
 	Metrics *Metrics
+	// Watch may be nil: then nobody looks whether inputs stall.
+	Watch *watch.Watch
 	// Tracer may be nil.
 	Tracer *tracing.Tracer
 	Clock  func() time.Time
@@ -154,7 +157,7 @@ func (l *Loop) take(ctx context.Context, m message) {
 	l.Metrics.handled(m.delivery, err, time.Since(started))
 	ended(span, err)
 	if m.renewed == l.renewed.Load() {
-		l.end(m, err)
+		l.end(ctx, m, err)
 	}
 }
 

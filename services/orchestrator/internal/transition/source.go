@@ -74,7 +74,10 @@ func (l *Loop) pull(ctx context.Context, s source, shards *shards) error {
 		if err != nil {
 			return err
 		}
-		if err := l.pullFrom(ctx, consumer, s, shards); err != nil && ctx.Err() == nil {
+		reading, done := l.Watch.Reading(ctx, consumer)
+		err = l.pullFrom(reading, consumer, s, shards)
+		done()
+		if err != nil && ctx.Err() == nil {
 			l.Logger.Warn("inputs interrupted", "consumer", s.config.Durable, "error", err)
 		}
 	}

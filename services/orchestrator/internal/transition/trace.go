@@ -6,6 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/internal/tracing"
@@ -23,7 +24,7 @@ func (l *Loop) begin(ctx context.Context, m *message) (context.Context, trace.Sp
 		}
 	}
 	in.Trace = tracing.Parent(ctx)
-	return ctx, span
+	return process.About(ctx, m.delivery.RequestID, callOf(m.delivery)), span
 }
 
 // goesOn links the span to where the request was left, if that was another
@@ -81,4 +82,3 @@ func callOf(d Delivery) string {
 	}
 	return ""
 }
-

@@ -54,7 +54,7 @@ func pause(deliveries uint64) time.Duration {
 
 // end tells the server what becomes of a message. A message that cannot be
 // acknowledged comes again, which is harmless.
-func (l *Loop) end(m message, err error) {
+func (l *Loop) end(ctx context.Context, m message, err error) {
 	deliveries := uint64(1)
 	if meta, metaErr := m.msg.Metadata(); metaErr == nil {
 		deliveries = meta.NumDelivered
@@ -66,10 +66,10 @@ func (l *Loop) end(m message, err error) {
 	case verdictRelease:
 		ackErr = m.msg.Nak()
 	case verdictDrop:
-		l.Logger.Error("a message is left out", "subject", m.msg.Subject(), "error", err)
+		l.Logger.ErrorContext(ctx, "a message is left out", "subject", m.msg.Subject(), "error", err)
 		ackErr = m.msg.TermWithReason("it can never be applied")
 	case verdictRetry:
-		l.report(m, deliveries, err)
+		l.report(ctx, m, deliveries, err)
 		ackErr = m.msg.NakWithDelay(pause(deliveries))
 	}
 	if ackErr != nil && !errors.Is(ackErr, jetstream.ErrMsgAlreadyAckd) {
@@ -77,10 +77,10 @@ func (l *Loop) end(m message, err error) {
 	}
 }
 
-func (l *Loop) report(m message, deliveries uint64, err error) {
-	log := l.Logger.Warn
+func (l *Loop) report(ctx context.Context, m message, deliveries uint64, err error) {
+	log := l.Logger.WarnContext
 	if deliveries >= alarmAfter {
-		log = l.Logger.Error
+		log = l.Logger.ErrorContext
 	}
-	log("input not applied, it comes again", "subject", m.msg.Subject(), "deliveries", deliveries, "error", err)
+	log(ctx, "input not applied, it comes again", "subject", m.msg.Subject(), "deliveries", deliveries, "error", err)
 }

@@ -10,6 +10,40 @@ import (
 	"time"
 )
 
+const countUnfinished = `-- name: CountUnfinished :many
+SELECT status, count(*) AS requests, min(created_at)::timestamptz AS oldest
+FROM requests
+WHERE status IN ('pending', 'awaiting_pre_approval', 'pre_approval_not_eligible',
+    'approved', 'in_processing', 'paused') AND deleted_at IS NULL
+GROUP BY status
+`
+
+type CountUnfinishedRow struct {
+	Status   string
+	Requests int64
+	Oldest   time.Time
+}
+
+func (q *Queries) CountUnfinished(ctx context.Context) ([]CountUnfinishedRow, error) {
+	rows, err := q.db.Query(ctx, countUnfinished)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CountUnfinishedRow
+	for rows.Next() {
+		var i CountUnfinishedRow
+		if err := rows.Scan(&i.Status, &i.Requests, &i.Oldest); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const distrustRequests = `-- name: DistrustRequests :exec
 UPDATE requests SET revision = 0
 `

@@ -65,3 +65,10 @@ LIMIT sqlc.arg(at_most);
 
 -- name: DistrustRequests :exec
 UPDATE requests SET revision = 0;
+
+-- name: CountUnfinished :many
+SELECT status, count(*) AS requests, min(created_at)::timestamptz AS oldest
+FROM requests
+WHERE status IN ('pending', 'awaiting_pre_approval', 'pre_approval_not_eligible',
+    'approved', 'in_processing', 'paused') AND deleted_at IS NULL
+GROUP BY status;
