@@ -186,12 +186,13 @@ func (tb *table) show() {
 	tb.t.Logf("\n%s", text.String())
 }
 
-// checkLeftovers waits until no work and no halt is left.
+// checkLeftovers waits until no work is left that anybody is to do.
 func (g *ground) checkLeftovers() {
 	g.t.Helper()
 	g.lapseAll("")
 	eventually(g.t, func() (bool, string) {
 		work, known := g.waiting(g.t.Context(), ">")
+		g.unowed(g.t.Context(), work)
 		return known && len(work) == 0, fmt.Sprintf("work is left: %v%s", work, g.consumers())
 	})
 }
