@@ -218,7 +218,7 @@ func (l *Loop) step(ctx context.Context, d Delivery) error {
 			return err
 		}
 		rec = out.Next
-		moved(ctx, rec)
+		l.moved(ctx, rec, d.Input)
 	case unsettled:
 		l.settle(rec, revision, l.ttl(rec))
 	}
@@ -369,6 +369,6 @@ func shownAs(rec *record.Record, in lifecycle.Input, answer work.Answer) *record
 		return rec
 	}
 	shown := *rec
-	shown.Status = record.InProcessing
+	shown.Status, shown.FinishedAt = record.InProcessing, nil
 	return &shown
 }

@@ -133,10 +133,13 @@ func TestAHaltIsResumedOnceAndEarlyOnesAreKept(t *testing.T) {
 			if !answer.Accepted {
 				t.Fatalf("resume: %+v", answer)
 			}
-			var shown struct{ Status record.Status }
+			var shown struct {
+				Status   record.Status
+				Finished *string `json:"finished_processing_at"`
+			}
 			must(t, json.Unmarshal(answer.Request, &shown))
-			if shown.Status != record.InProcessing { // contract §6.8, though nothing is left to do
-				t.Errorf("a resumed request is shown as %s", shown.Status)
+			if shown.Status != record.InProcessing || shown.Finished != nil { // contract §6.8, though nothing is left to do
+				t.Errorf("a resumed request is shown as %+v", shown)
 			}
 			if early {
 				halt()
