@@ -55,10 +55,17 @@ e2e: ## Run the end-to-end tests: four processes, NATS and Postgres
 	go test -race -count=1 -timeout 20m $(E2E)
 
 .PHONY: bench-dispatch
-bench-dispatch: ## Measure calls a second beside bare posts; FLAGS for others, go run ./bench/dispatch -h
+bench-dispatch: ## Measure calls a second beside bare posts; SCENARIO and FLAGS for others, go run ./bench/dispatch -h
 	@mkdir -p bin
 	go build -trimpath -o bin/bench-dispatch ./bench/dispatch
-	bin/bench-dispatch calls -out bench/out/dispatch.json $(FLAGS)
+	bin/bench-dispatch $(SCENARIO) -out bench/out/dispatch$(SCENARIO:%=-%).json $(FLAGS)
+
+.PHONY: test-dispatch
+test-dispatch: ## Restart NATS below 10 000 retries, and kill one of two dispatchers with 20 000 calls
+	@mkdir -p bin
+	go build -trimpath -o bin/bench-dispatch ./bench/dispatch
+	bin/bench-dispatch retries -delay 60s
+	bin/bench-dispatch failover
 
 .PHONY: bench-halts
 bench-halts: ## Measure 100 000 halted requests: memory, expiry, resume; FLAGS for others, go run ./bench/halts -h

@@ -25,20 +25,35 @@ const payload = 1500
 type callsResult struct {
 	CallsPerSecond float64 `json:"calls_per_second"`
 	BarePerSecond  float64 `json:"bare_per_second"`
-	Ratio          float64 `json:"ratio"`
-	AllocsPerCall  float64 `json:"allocs_per_call"`
-	BytesPerCall   float64 `json:"bytes_per_call"`
+	// Ratio is the median of those of the runs.
+	Ratio         float64 `json:"ratio"`
+	AllocsPerCall float64 `json:"allocs_per_call"`
+	BytesPerCall  float64 `json:"bytes_per_call"`
 	// Processor is the time of processors that a call takes, in microseconds,
-	// by the part of the benchmark that takes it.
-	Processor   map[string]float64 `json:"processor_us_per_call"`
-	Sync        string             `json:"sync"`
-	Calls       int                `json:"calls"`
-	Lanes       int                `json:"lanes"`
-	Concurrency int                `json:"concurrency"`
+	// by the part of the benchmark that takes it, and BareProcessor what a bare
+	// post takes in all.
+	Processor     map[string]float64 `json:"processor_us_per_call"`
+	BareProcessor float64            `json:"processor_us_per_bare_post"`
+	// ProcessorRatio is what a bare post takes beside what a call takes.
+	ProcessorRatio float64 `json:"processor_ratio"`
+	Sync           string  `json:"sync"`
+	Calls          int     `json:"calls"`
+	Runs           int     `json:"runs"`
+	Lanes          int     `json:"lanes"`
+	Concurrency    int     `json:"concurrency"`
+}
+
+// round is what one run has measured.
+type round struct {
+	calls, bare           float64 // a second
+	allocs, bytes         float64 // a call
+	own, nats, receiver   float64 // microseconds of processors, a call
+	bareProcessor         float64
+	ratio, processorRatio float64
 }
 
 // calls compares the dispatcher with bare posts to the same receiver, before and
-// after, with as many in flight.
+// after, with as many in flight, several times.
 func calls(ctx context.Context, s size) error {
 	st, err := stage.Build(ctx, s.Options)
 	if err != nil {
@@ -49,50 +64,77 @@ func calls(ctx context.Context, s size) error {
 	if err := st.Connect(ctx, stage.PathOK+"call", ids...); err != nil {
 		return err
 	}
+	rounds := make([]round, s.runs)
+	for i := range rounds {
+		if rounds[i], err = callsOnce(ctx, s, st, ids); err != nil {
+			return err
+		}
+		fmt.Printf("dispatcher %8.0f calls/s, net/http %.0f posts/s: %.2f, and %.2f by processor time\n",
+			rounds[i].calls, rounds[i].bare, rounds[i].ratio, rounds[i].processorRatio)
+	}
+	middle := func(of func(round) float64) float64 {
+		values := make([]float64, 0, len(rounds))
+		for _, r := range rounds {
+			values = append(values, of(r))
+		}
+		return median(values)
+	}
+	r := callsResult{
+		CallsPerSecond: middle(func(r round) float64 { return r.calls }), BarePerSecond: middle(func(r round) float64 { return r.bare }),
+		Ratio:         middle(func(r round) float64 { return r.ratio }),
+		AllocsPerCall: middle(func(r round) float64 { return r.allocs }), BytesPerCall: middle(func(r round) float64 { return r.bytes }),
+		Processor: map[string]float64{
+			"dispatcher": middle(func(r round) float64 { return r.own }),
+			"nats":       middle(func(r round) float64 { return r.nats }),
+			"receiver":   middle(func(r round) float64 { return r.receiver }),
+		},
+		BareProcessor:  middle(func(r round) float64 { return r.bareProcessor }),
+		ProcessorRatio: middle(func(r round) float64 { return r.processorRatio }),
+		Sync:           s.Sync, Calls: s.calls / s.lanes * s.lanes, Runs: s.runs, Lanes: s.lanes, Concurrency: s.Concurrency,
+	}
+	fmt.Printf("medians of %d runs, %d lanes, %d in flight each, flush %s\n", r.Runs, r.Lanes, r.Concurrency, r.Sync)
+	fmt.Printf("dispatcher %8.0f calls/s\n", r.CallsPerSecond)
+	fmt.Printf("net/http   %8.0f posts/s\n", r.BarePerSecond)
+	fmt.Printf("ratio      %8.2f, and %.2f by processor time\n", r.Ratio, r.ProcessorRatio)
+	fmt.Printf("memory     %8.0f allocations and %.1f kB a call\n", r.AllocsPerCall, r.BytesPerCall/1000)
+	fmt.Printf("processor  %8.0f µs a call in the dispatcher, %.0f in NATS, %.0f in the receiver; a bare post %.0f\n",
+		r.Processor["dispatcher"], r.Processor["nats"], r.Processor["receiver"], r.BareProcessor)
+	return s.save(r)
+}
+
+func callsOnce(ctx context.Context, s size, st *stage.Stage, ids []string) (r round, err error) {
 	n := s.calls / s.lanes
-	bareBegan := st.Processor()
-	before, err := postBare(ctx, st, n*s.lanes, s.lanes*s.Concurrency)
+	total := n * s.lanes
+	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(total) }
+	began := st.Processor()
+	before, err := postBare(ctx, st, total, s.lanes*s.Concurrency)
 	if err != nil {
-		return err
+		return r, err
 	}
-	bare := st.Processor().Since(bareBegan)
+	used := st.Processor().Since(began)
+	r.bareProcessor = each(used.Own + used.Receiver)
 	if err := st.Order(ctx, n, ids...); err != nil {
-		return err
+		return r, err
 	}
-	var took time.Duration
-	var grown runtime.MemStats
-	var busy stage.Processor
-	err = st.Profiled(s.profile, func() (err error) {
+	err = st.Profiled(s.profile, func() error {
 		began := st.Processor()
-		took, grown, err = drain(ctx, st)
-		busy = st.Processor().Since(began)
+		took, grown, err := drain(ctx, st)
+		used := st.Processor().Since(began)
+		r.calls = perSecond(total, took)
+		r.allocs, r.bytes = float64(grown.Mallocs)/float64(total), float64(grown.TotalAlloc)/float64(total)
+		r.own, r.nats, r.receiver = each(used.Own), each(used.NATS), each(used.Receiver)
 		return err
 	})
 	if err != nil {
-		return err
+		return r, err
 	}
-	after, err := postBare(ctx, st, n*s.lanes, s.lanes*s.Concurrency)
+	after, err := postBare(ctx, st, total, s.lanes*s.Concurrency)
 	if err != nil {
-		return err
+		return r, err
 	}
-	r := callsResult{
-		CallsPerSecond: perSecond(n*s.lanes, took), BarePerSecond: (before + after) / 2, Sync: s.Sync,
-		AllocsPerCall: float64(grown.Mallocs) / float64(n*s.lanes), BytesPerCall: float64(grown.TotalAlloc) / float64(n*s.lanes),
-		Calls: n * s.lanes, Lanes: s.lanes, Concurrency: s.Concurrency,
-	}
-	r.Ratio = r.CallsPerSecond / r.BarePerSecond
-	r.Processor = map[string]float64{}
-	for part, d := range map[string]time.Duration{"dispatcher": busy.Own, "nats": busy.NATS, "receiver": busy.Receiver} {
-		r.Processor[part] = float64(d.Microseconds()) / float64(n*s.lanes)
-	}
-	fmt.Printf("dispatcher %8.0f calls/s (%d lanes, %d in flight each, flush %s)\n", r.CallsPerSecond, s.lanes, s.Concurrency, s.Sync)
-	fmt.Printf("net/http   %8.0f posts/s\n", r.BarePerSecond)
-	fmt.Printf("ratio      %8.2f\n", r.Ratio)
-	fmt.Printf("memory     %8.0f allocations and %.1f kB a call\n", r.AllocsPerCall, r.BytesPerCall/1000)
-	fmt.Printf("processor  %8.0f µs a call in the dispatcher, %.0f in NATS, %.0f in the receiver\n",
-		r.Processor["dispatcher"], r.Processor["nats"], r.Processor["receiver"])
-	fmt.Printf("bare %v %v\n", bare.Own/time.Duration(n*s.lanes), bare.Receiver/time.Duration(n*s.lanes))
-	return s.save(r)
+	r.bare = (before + after) / 2
+	r.ratio, r.processorRatio = r.calls/r.bare, r.bareProcessor/(r.own+r.nats+r.receiver)
+	return r, nil
 }
 
 // drain runs a dispatcher in this process until the work is done. It returns

@@ -12,6 +12,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -45,13 +46,25 @@ type size struct {
 	profile string
 }
 
+const usage = `Measure the dispatcher: bench-dispatch [scenario] [flags]
+
+  calls      calls a second over TLS, beside a bare loop of net/http posts (the usual one)
+  isolation  nine healthy lanes, alone and beside one that is dead
+  crowd      twenty busy lanes among twenty connections, and among thousands
+  retries    scheduled retries over a restart of NATS and of the dispatcher
+  failover   two dispatchers that share calls, one of which is killed
+  cost       memory for a connection without calls, and for an open lane
+
+The flags of a scenario: bench-dispatch <scenario> -h
+`
+
 var scenarios = map[string]func(context.Context, size) error{
 	"calls": calls, "isolation": isolation, "crowd": crowd, "retries": retries, "failover": failover, "cost": cost,
 }
 
 // usually is the size at which a scenario is played unless flags say otherwise.
 var usually = map[string]size{
-	"calls":     {calls: 20_000, lanes: 4},
+	"calls":     {calls: 10_000, lanes: 4},
 	"isolation": {calls: 18_000, lanes: 9},
 	"crowd":     {calls: 20_000, lanes: 20},
 	"retries":   {calls: 10_000, lanes: 4},
@@ -61,12 +74,16 @@ var usually = map[string]size{
 
 func run(ctx context.Context, args []string) error {
 	scenario := "calls"
+	if len(args) > 0 && (args[0] == "-h" || args[0] == "--help") {
+		fmt.Print(usage)
+		return nil
+	}
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		scenario, args = args[0], args[1:]
 	}
 	play, ok := scenarios[scenario]
 	if !ok {
-		return fmt.Errorf("no scenario %q", scenario)
+		return fmt.Errorf("no scenario %q; -h lists them", scenario)
 	}
 	var s size
 	flags := flag.NewFlagSet("dispatch "+scenario, flag.ContinueOnError)
@@ -81,7 +98,9 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&s.Sync, "sync", "2m", `when NATS flushes: "always", or a duration`)
 	flags.StringVar(&s.out, "out", "", "file for the results, JSON")
 	flags.StringVar(&s.profile, "profile", "", "folder for CPU profiles of dispatcher, NATS and receiver (calls)")
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	return play(ctx, s)
