@@ -40,6 +40,9 @@ type house struct {
 	ended chan error
 }
 
+// rootClient is the API client that asks.
+const rootClient = "bench"
+
 // fill is how NATS flushes while it is filled.
 const fill = "2m"
 
@@ -116,7 +119,7 @@ func (h *house) serve(ctx context.Context) error {
 	h.url = "http://" + socket.Addr().String()
 	logger := slog.New(slog.DiscardHandler)
 	settings := callback.Settings{
-		EncryptionKeys: h.keys, RootClientID: "bench", DelayTimeout: 60 * time.Hour, IdentityTTL: 168 * time.Hour, RefusedRepliesPerMinute: 120,
+		EncryptionKeys: h.keys, RootClientID: rootClient, DelayTimeout: 60 * time.Hour, IdentityTTL: 168 * time.Hour, RefusedRepliesPerMinute: 120,
 	}
 	deps := process.Deps{
 		NATS: h.nc, Logger: logger, Registry: prometheus.NewRegistry(), Clock: time.Now, Front: process.On(socket, logger), Version: "bench",

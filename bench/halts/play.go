@@ -22,6 +22,7 @@ import (
 // found is all that is measured.
 type found struct {
 	empty, paused, kept use
+	listed              *lags
 	restart             time.Duration
 	resumed, answered   *lags
 	marked, expired     *lags
@@ -76,7 +77,49 @@ func (h *house) fill(ctx context.Context, s size, f *found) (err error) {
 	if err := h.awaitKept(ctx, s.halts); err != nil {
 		return err
 	}
-	f.kept, err = h.use(ctx, s.settle)
+	if f.kept, err = h.use(ctx, s.settle); err != nil {
+		return err
+	}
+	f.listed, err = h.list(ctx)
+	return err
+}
+
+// list asks for the first page of the halts, a few times.
+func (h *house) list(ctx context.Context) (*lags, error) {
+	now := time.Now()
+	bearer, err := token.IssueAccess(h.ring, token.Access{
+		ClientID: rootClient, Scopes: []string{"privacy-request:read"}, IssuedAt: now, ExpiresAt: now.Add(time.Hour),
+	})
+	if err != nil {
+		return nil, err
+	}
+	took := &lags{}
+	for range 5 {
+		began := time.Now()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url+"/api/v1/halted?size=100", nil)
+		if err != nil {
+			return nil, err
+		}
+		request.Header.Set("Authorization", "Bearer "+bearer)
+		if err := send(http.DefaultClient, request); err != nil {
+			return nil, fmt.Errorf("list: %w", err)
+		}
+		took.add(time.Since(began))
+	}
+	return took, nil
+}
+
+// send sends a request, whose answer has to be 200.
+func send(client *http.Client, request *http.Request) error {
+	answer, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("answered %s: %s", answer.Status, text)
+	}
 	return err
 }
 
@@ -176,16 +219,7 @@ func (h *house) resume(ctx context.Context, client *http.Client, i int) error {
 		return err
 	}
 	request.Header.Set("Authorization", "Bearer "+bearer)
-	answer, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(answer.Body)
-	if err == nil && answer.StatusCode != http.StatusOK {
-		err = fmt.Errorf("a resume was answered %s: %s", answer.Status, text)
-	}
-	return err
+	return send(client, request)
 }
 
 // expireSome halts further requests and waits until their time is over.
@@ -257,7 +291,7 @@ func (f *found) print(out io.Writer, s size) error {
 		lags *lags
 	}{
 		{"due, to the marker", f.marked}, {"due, to the fact callback.expired", f.expired},
-		{"POST, to the fact callback.resumed", f.resumed}, {"POST, to its answer", f.answered},
+		{"POST, to the fact callback.resumed", f.resumed}, {"POST, to its answer", f.answered}, {"GET /halted, all kept, a page", f.listed},
 	} {
 		line("%s\t%.1f\t%.1f\t%.1f", of.name, of.lags.at(.5), of.lags.at(.99), of.lags.at(1))
 	}
