@@ -15,6 +15,9 @@ DROP INDEX requests_by_creation;
 -- The rest find few requests among many.
 DROP INDEX requests_by_status;
 CREATE INDEX requests_by_status ON requests (status, created_at, id) INCLUDE (source, deleted_at);
+DROP INDEX requests_by_external_id;
+CREATE INDEX requests_by_external_id ON requests (lower(external_id) text_pattern_ops)
+    INCLUDE (external_id, created_at, id, source, deleted_at) WHERE external_id IS NOT NULL;
 CREATE INDEX requests_by_location ON requests (location text_pattern_ops) WHERE location IS NOT NULL;
 CREATE INDEX requests_by_start ON requests (started_processing_at) WHERE started_processing_at IS NOT NULL;
 CREATE INDEX requests_by_end ON requests (status, finished_processing_at) WHERE finished_processing_at IS NOT NULL;
@@ -35,6 +38,8 @@ DROP INDEX requests_by_due_date;
 DROP INDEX requests_by_end;
 DROP INDEX requests_by_start;
 DROP INDEX requests_by_location;
+DROP INDEX requests_by_external_id;
+CREATE INDEX requests_by_external_id ON requests (lower(external_id) text_pattern_ops) WHERE external_id IS NOT NULL;
 DROP INDEX requests_by_status;
 CREATE INDEX requests_by_status ON requests (status, created_at DESC);
 CREATE INDEX requests_by_creation ON requests (created_at DESC, id);
