@@ -77,10 +77,10 @@ func runReconcile(t *testing.T, nats string) (string, error) {
 func TestReconciledIsReadable(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if err := printReconciled(&out, orchestrator.Reconciled{Compared: 200, Restored: 12, Projected: 3, Replayed: true}); err != nil {
+	if err := printReconciled(&out, orchestrator.Reconciled{Compared: 200, Restored: 12, Projected: 3, Failed: 1, Replayed: true}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"200 compared", "12 put back", "3 projected", "projected once more"} {
+	for _, want := range []string{"200 compared", "12 put back", "3 projected", "1 failed", "projected once more"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not said:\n%s", want, out.String())
 		}
