@@ -77,6 +77,18 @@ bench-halts: ## Measure 100 000 halted requests: memory, expiry, resume; FLAGS f
 test-faults: ## Kill, race, expire and restore under load, and end with nothing lost
 	go test -count=1 -tags faults ./cmd/parley/e2e -run '$(FAULTS)' -timeout 40m -parallel 3 $(FLAGS)
 
+.PHONY: bench-search
+bench-search: ## Measure every filter and sort of the list over 200 000 stored requests; SEARCH_ROWS for others
+	go test -run '^$$' -bench '^BenchmarkSearch$$' -benchtime 1x -timeout 30m ./services/orchestrator/internal/readmodel
+
+.PHONY: bench-projection
+bench-projection: ## Measure what the indexes of the search cost when requests are written
+	go test -run '^$$' -bench '^BenchmarkProjection$$' -benchtime 1x -timeout 30m ./services/orchestrator/internal/readmodel
+
+.PHONY: bench-config
+bench-config: ## Measure management with 1 000 connections and 200 policies of 50 webhooks: time, statements, allocations
+	go test -run '^$$' -bench Management -benchtime 100x -timeout 30m ./services/config/internal/rest
+
 .PHONY: lint
 lint: $(GOLANGCI) ## Run the linters
 	$(GOLANGCI) run --allow-parallel-runners $(PACKAGES)
