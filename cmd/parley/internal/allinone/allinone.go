@@ -43,6 +43,8 @@ type Options struct {
 	// Traces gives who takes the spans of a service; nil leaves it to the
 	// variables OTEL_….
 	Traces func(service string) trace.TracerProvider
+	// Registry gives where a service keeps its metrics; nil makes one.
+	Registry func(service string) *prometheus.Registry
 }
 
 // Info is what one needs to know of a running all-in-one.
@@ -117,6 +119,10 @@ type running struct {
 func (r *running) serve(ctx context.Context, ready func(origin string)) error {
 	r.registries = map[string]*prometheus.Registry{}
 	for _, name := range names {
+		if r.options.Registry != nil {
+			r.registries[name] = r.options.Registry(name)
+			continue
+		}
 		r.registries[name] = process.NewRegistry(process.Version())
 	}
 	r.origin = newOrigin(r.registries, names...)

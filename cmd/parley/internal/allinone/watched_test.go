@@ -1,12 +1,17 @@
 package allinone_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
@@ -23,6 +28,9 @@ type watched struct {
 	tale  *story.Story
 	spans *tracetest.SpanRecorder
 	stop  func()
+
+	registries map[string]*prometheus.Registry
+	log        *lines
 }
 
 func watch(t *testing.T) *watched {
@@ -37,14 +45,20 @@ func watch(t *testing.T) *watched {
 	}
 	t.Cleanup(func() { _ = rec.Close() })
 	w := &watched{spans: tracetest.NewSpanRecorder(), tale: &story.Story{Cast: story.Published(), Receiver: rec}}
+	w.registries, w.log = map[string]*prometheus.Registry{}, &lines{}
+	for _, name := range []string{"config", "orchestrator", "dispatcher", "callback"} {
+		w.registries[name] = process.NewRegistry("test")
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, ended := make(chan allinone.Info, 1), make(chan error, 1)
 	go func() {
 		ended <- allinone.Run(ctx, allinone.Options{
 			Environ: map[string]string{
 				"PARLEY_DATA_DIR": t.TempDir(), "PARLEY_NATS_ADDR": "127.0.0.1:0", "PARLEY_EGRESS_CA_FILE": rec.CAFile(),
+				"PARLEY_LOG_LEVEL": "debug", "PARLEY_LOG_FORMAT": "json",
 			},
-			Log: t.Output(), Listener: listener, Ready: func(i allinone.Info) { ready <- i },
+			Registry: func(name string) *prometheus.Registry { return w.registries[name] },
+			Log:      w.log, Listener: listener, Ready: func(i allinone.Info) { ready <- i },
 			Traces: func(string) trace.TracerProvider { return sdk.NewTracerProvider(sdk.WithSpanProcessor(w.spans)) },
 		})
 	}()
@@ -71,13 +85,22 @@ func watch(t *testing.T) *watched {
 	return w
 }
 
-// TestTheStoryIsOneTraceAndItsResumeIsLinked: from the REST call over every
-// fact to the call that goes out it is one trace, whose parts hang together.
-// What the resume leads to is another one, linked to the first.
-func TestTheStoryIsOneTraceAndItsResumeIsLinked(t *testing.T) {
+// TestTheStoryIsWatched plays the story once and looks at what an operator would
+// see of it.
+func TestTheStoryIsWatched(t *testing.T) {
 	t.Parallel()
 	w := watch(t)
 	w.stop()
+	t.Run("one trace, and the resume linked", func(t *testing.T) { t.Parallel(); oneTrace(t, w) })
+	t.Run("logs name request, call and trace", func(t *testing.T) { t.Parallel(); logsTell(t, w) })
+	t.Run("alerts are of metrics that exist", func(t *testing.T) { t.Parallel(); alertsExist(t, w) })
+}
+
+// oneTrace: from the REST call over every
+// fact to the call that goes out it is one trace, whose parts hang together.
+// What the resume leads to is another one, linked to the first.
+func oneTrace(t *testing.T, w *watched) {
+	t.Helper()
 	spans := w.spans.Ended()
 
 	first := theOne(t, spans, "POST /api/v1/privacy-request")
@@ -112,6 +135,51 @@ func TestTheStoryIsOneTraceAndItsResumeIsLinked(t *testing.T) {
 	for _, span := range spans {
 		impersonal(t, span, w.tale.Cast)
 	}
+}
+
+// logsTell: what a request did stands in the log of
+// each service that had to do with it, under its id, that of the call, and that
+// of the trace.
+func logsTell(t *testing.T, w *watched) {
+	t.Helper()
+	told := map[string]bool{}
+	for _, line := range w.log.read(t) {
+		if line["request_id"] == w.tale.RequestID && line["trace_id"] != nil && line["call_id"] != nil {
+			told[fmt.Sprint(line["service"])] = true
+		}
+	}
+	for _, service := range []string{"orchestrator", "dispatcher", "callback"} {
+		if !told[service] {
+			t.Errorf("%s says nothing of the request with its call and its trace", service)
+		}
+	}
+}
+
+// lines is a log in memory.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) read(t *testing.T) []map[string]any {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []map[string]any
+	for decoder := json.NewDecoder(bytes.NewReader(l.text.Bytes())); decoder.More(); {
+		var line map[string]any
+		if err := decoder.Decode(&line); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, line)
+	}
+	return all
 }
 
 func theOne(t *testing.T, spans []sdk.ReadOnlySpan, name string) sdk.ReadOnlySpan {

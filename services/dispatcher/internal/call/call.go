@@ -190,6 +190,7 @@ func health(made result) lane.Health {
 // conclude applies the attempt: it ends the call or orders the next attempt.
 func (c *Caller) conclude(ctx context.Context, call work.Call, made result) error {
 	c.metrics.observe(made)
+	c.tell(ctx, call, made)
 	decision := c.Retry.Decide(retry.Attempt{
 		Number: made.attempts, Outcome: made.outcome, Status: made.status, RetryAfter: made.retryAfter,
 		EndedAt: c.Clock(), Deadline: c.deadline(call),

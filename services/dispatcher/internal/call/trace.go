@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"log/slog"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -47,4 +48,15 @@ func called(span trace.Span, answer egress.Answer, err error) {
 func (c *Caller) telling(ctx context.Context, e events.Event) (context.Context, trace.Span) {
 	return c.Tracer.Start(ctx, "publish "+tracing.FactName(e.Type()), trace.WithSpanKind(trace.SpanKindProducer),
 		trace.WithAttributes(tracing.KeyFact.String(e.ID()), tracing.KeyFactType.String(e.Type())))
+}
+
+// tell writes down an attempt: one that failed for who runs the receiver, the
+// others for who looks closely.
+func (c *Caller) tell(ctx context.Context, call work.Call, made result) {
+	level := slog.LevelDebug
+	if made.outcome != events.OutcomeOK {
+		level = slog.LevelInfo
+	}
+	c.Logger.Log(ctx, level, "attempt", "connection_id", call.Webhook.ConnectionID, "attempt", call.Attempt,
+		"outcome", made.outcome, "status", made.status, "took", made.took)
 }

@@ -10,13 +10,14 @@ import (
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/internal/tracing"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/lifecycle"
 )
 
 // begin starts the span of an input. What the input leads to is below it, so
 // its trace becomes that of the span.
 func (l *Loop) begin(ctx context.Context, m *message) (context.Context, trace.Span) {
 	in := &m.delivery.Input
-	ctx, span := l.Tracer.Continue(ctx, in.Trace, "transition "+nameOf(m.delivery), trace.WithSpanKind(trace.SpanKindConsumer))
+	ctx, span := l.Tracer.Continue(ctx, in.Trace, "transition "+nameOf(*in), trace.WithSpanKind(trace.SpanKindConsumer))
 	if span.IsRecording() {
 		span.SetAttributes(tracing.KeyRequest.String(m.delivery.RequestID), tracing.KeyInput.String(in.ID))
 		if call := callOf(m.delivery); call != "" {
@@ -36,7 +37,8 @@ func goesOn(ctx context.Context, rec *record.Record) {
 }
 
 // moved says what the request has become.
-func moved(ctx context.Context, rec *record.Record) {
+func (l *Loop) moved(ctx context.Context, rec *record.Record, in lifecycle.Input) {
+	l.Logger.DebugContext(ctx, "transition", "input", nameOf(in), "status", rec.Status, "revision", rec.Revision)
 	trace.SpanFromContext(ctx).SetAttributes(tracing.KeyStatus.String(string(rec.Status)))
 }
 
@@ -55,8 +57,8 @@ func (l *Loop) publishing(ctx context.Context, r record.Recipe) trace.Span {
 }
 
 // nameOf is what an input is about: one of a few words.
-func nameOf(d Delivery) string {
-	switch in := d.Input; {
+func nameOf(in lifecycle.Input) string {
+	switch {
 	case in.Command != nil:
 		return "command " + in.Command.Name
 	case in.Webhook != nil:
