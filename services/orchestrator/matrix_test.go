@@ -249,7 +249,7 @@ func TestTheMatrix(t *testing.T) {
 		for i, d := range table {
 			id := reached[status][i]
 			code, body := d.do(s, id)
-			want := verdict{}
+			var want verdict
 			if slices.Contains(d.in, status) {
 				want = d.good(id)
 			} else {

@@ -82,7 +82,9 @@ func TestAnExecutorMaySayAnything(t *testing.T) {
 	}
 	s.awaitStatus(id, "error")
 	s.eventually("both are in the log", func() bool {
-		var log struct{ Items []struct{ Message, Status string } }
+		var log struct {
+			Items []struct{ Message, Status string }
+		}
 		s.expect(200, "GET", root6+"/"+id+"/log", nil, &log)
 		for _, i := range log.Items {
 			if !strings.HasPrefix(i.Message, "table 7 ää") || utf8.RuneCountInString(i.Message) != 1000 {
