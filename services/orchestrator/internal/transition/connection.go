@@ -13,7 +13,7 @@ const (
 	recheckLongest = 2 * time.Second
 	// recheckAtMost is how often a check that fails is tried while there is a
 	// connection, before requests move on without it.
-	recheckAtMost = 15
+	recheckAtMost = 60
 )
 
 // connection tells steps that the connection to NATS was lost. Whatever they
