@@ -19,9 +19,6 @@ import (
 // secrets are what a service needs and no example has.
 func secrets(service string) map[string]string {
 	all := map[string]string{"PARLEY_ENCRYPTION_KEYS": "k1:" + strings.Repeat("A", 43) + "="}
-	if service != "dispatcher" {
-		all["PARLEY_ROOT_CLIENT_ID"] = "root"
-	}
 	switch service {
 	case "config":
 		all["PARLEY_ROOT_CLIENT_SECRET"], all["PARLEY_DATABASE_URL"] = "secret", "postgres://config@postgres/config"

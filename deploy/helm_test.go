@@ -336,6 +336,7 @@ func TestChartRefusesBadValues(t *testing.T) {
 		"no port":              {"postgres": object{"port": 0}},
 		"no ports outside":     {"networkPolicy": object{"dispatcher": object{"ports": []any{}}}},
 		"everybody as peer":    {"nats": object{"peers": []any{object{}}}},
+		"no root client":       {"rootClientID": ""},
 		"no secret":            {"secrets": object{"shared": ""}},
 		"ingress without host": {"ingress": object{"enabled": true}},
 		"bad policy of images": {"image": object{"pullPolicy": "Sometimes"}},

@@ -75,7 +75,7 @@ func TestProxyRoutes(t *testing.T) {
 	}
 	parameter := regexp.MustCompile(`\{[^}]*\}`)
 	documented := 0
-	for service, spec := range map[string][]byte{"config": config.Spec, "orchestrator": orchestrator.Spec, "callback": callback.Spec} {
+	for service, spec := range map[string][]byte{"config": config.OpenAPI, "orchestrator": orchestrator.Spec, "callback": callback.Spec} {
 		var document struct {
 			Servers []struct{ URL string }
 			Paths   map[string]any

@@ -57,6 +57,8 @@ type line struct {
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("subscriber", flag.ExitOnError)
 	url := flags.String("nats", nats.DefaultURL, "address of NATS")
+	nkey := flags.String("nkey", "", "file with the seed of a NATS user, whose name is the durable one")
+	ca := flags.String("ca", "", "PEM file with the authority that signed the certificate of NATS, if the system does not know it")
 	durable := flags.String("durable", "", "name under which the server remembers what was seen")
 	types := flags.String("types", "", "event types, separated by commas; empty is all")
 	from := flags.String("from", "", "where to begin: a time such as 2026-05-01T08:00:00Z, or 24h for a day ago; empty is the oldest fact")
@@ -69,7 +71,19 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 
-	nc, err := nats.Connect(*url, nats.Name("subscriber"), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1))
+	options := []nats.Option{nats.Name("subscriber"), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1)}
+	if *ca != "" {
+		options = append(options, nats.RootCAs(*ca))
+	}
+	if *nkey != "" {
+		seed, err := nats.NkeyOptionFromSeed(*nkey)
+		if err != nil {
+			return err
+		}
+		// Such a user sees answers only in inboxes under its own name.
+		options = append(options, seed, nats.CustomInboxPrefix(events.InboxPrefix(*durable)))
+	}
+	nc, err := nats.Connect(*url, options...)
 	if err != nil {
 		return err
 	}

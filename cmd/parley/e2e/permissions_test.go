@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-dsr/parley/cmd/parley/internal/story"
 	"github.com/parley-dsr/parley/internal/topology"
@@ -28,16 +27,14 @@ func TestPermissionsAreEnough(t *testing.T) {
 	g := setupGuarded(t, shippedNATS, shippedUsers, map[string]string{"PARLEY_EXECUTION": "external"})
 	g.startAll(serviceNames...)
 	executed := g.execute(t, events.ActionErasure)
-	completed := g.observe(t, "audit")
+	observer := g.observer(t, "observer-audit")
 
 	tale := &story.Story{Cast: story.Published()}
 	g.play(tale)
 	if email := <-executed; email != tale.Cast.DerivedEmail {
 		t.Errorf("the executor was told %q", email)
 	}
-	if id := <-completed; id != tale.RequestID {
-		t.Errorf("the observer saw the end of %s, not of %s", id, tale.RequestID)
-	}
+	observer.awaitCompleted(tale.RequestID)
 
 	// What the story does not do: a probe, the question who uses a policy, the
 	// list of halts, and the commands that act as services.
@@ -86,28 +83,12 @@ func (g *guarded) execute(t *testing.T, action string) <-chan string {
 	return told
 }
 
-// observe subscribes to all facts and gives the requests that complete.
-func (g *guarded) observe(t *testing.T, name string) <-chan string {
+// observer starts the example subscriber as a user.
+func (g *guarded) observer(t *testing.T, user string) *child {
 	t.Helper()
-	completed := make(chan string, 16)
-	user := topology.ObserverUser(name)
-	js, err := jetstream.New(g.as(t, user, io.Discard))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(func() { cancel(); <-ended })
-	go func() {
-		defer close(ended)
-		_ = events.Subscribe(ctx, js, events.Subscription{Durable: user}, func(_ context.Context, e events.Event) error {
-			if e.Type() == events.RequestCompleted {
-				completed <- e.Subject()
-			}
-			return nil
-		})
-	}()
-	return completed
+	c := g.subscriber(user, "-durable", user, "-nkey", filepath.Join(g.seeds, user+".nk"), "-ca", g.ca)
+	c.start()
+	return c
 }
 
 // power is something that can be done on NATS, and who may do it.
@@ -158,7 +139,9 @@ func powers() []power {
 		{name: "halt", publish: "$KV.dsr_halted.pri_1_1", whose: []string{c}},
 		{name: "read a halt", publish: "$JS.API.DIRECT.GET.KV_dsr_halted.$KV.dsr_halted.pri_1_1", whose: []string{c}},
 		{name: "peek at the work", publish: "$JS.API.STREAM.MSG.GET.DSR_WORK", whose: []string{o, d}},
-		{name: "peek at the facts", publish: "$JS.API.DIRECT.GET.DSR_EVENTS"},
+		{name: "peek at the facts", publish: "$JS.API.DIRECT.GET.DSR_EVENTS", whose: []string{o}},
+		{name: "peek at the facts at their leader", publish: "$JS.API.STREAM.MSG.GET.DSR_EVENTS", whose: []string{o}},
+		{name: "hear facts without taking them", listen: "dsr.event.*.*.*", whose: []string{o}},
 
 		{name: "subscribe to the facts", publish: "$JS.API.CONSUMER.CREATE.DSR_EVENTS.observer-audit", whose: []string{audit}},
 		{name: "subscribe to the facts as another", publish: "$JS.API.CONSUMER.CREATE.DSR_EVENTS.observer-other", whose: []string{other}},
