@@ -73,6 +73,13 @@ func TestASortIsTheSameFromEveryIndex(t *testing.T) {
 			t.Errorf("%s shows %d of %d requests", q.name, len(seen), total)
 		}
 	}
+	for _, part := range []string{idOf(77), strings.ToUpper(idOf(77)), idOf(77)[8:20], idOf(77)[:39]} {
+		found, total, err := s.Search(t.Context(), readmodel.Filter{IDPart: part, Deleted: true}, readmodel.Order{}, 1, 50)
+		must(t, err)
+		if total != 1 || found[0].ID != idOf(77) {
+			t.Errorf("by %s: %d", part, total)
+		}
+	}
 	_, _, err = s.Search(t.Context(), readmodel.Filter{}, readmodel.Order{Field: "record"}, 1, 1)
 	if !errors.Is(err, readmodel.ErrSortField) {
 		t.Errorf("sorted by what is no field: %v", err)

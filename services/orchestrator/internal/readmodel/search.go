@@ -228,6 +228,9 @@ func (c *conditions) filter(f Filter) {
 	}
 }
 
+// idLength is how long ids are: what is not shorter is a whole one.
+const idLength = len("pri_") + len("00000000-0000-4000-8000-000000000000")
+
 func (c *conditions) identifiers(f Filter) {
 	if f.IDs != nil {
 		c.and("id = ANY(?::text[])", f.IDs)
@@ -235,8 +238,11 @@ func (c *conditions) identifiers(f Filter) {
 	if len(f.ExcludeIDs) > 0 {
 		c.and("NOT id = ANY(?::text[])", f.ExcludeIDs)
 	}
-	if f.IDPart != "" {
-		c.and("id LIKE ?", "%"+escapeLike(strings.ToLower(f.IDPart))+"%") // ids are lower-case
+	switch part := strings.ToLower(f.IDPart); { // ids are lower-case, and as long as each other
+	case len(part) >= idLength:
+		c.and("id = ?", part)
+	case part != "":
+		c.and("id LIKE ?", "%"+escapeLike(part)+"%")
 	}
 	if f.IdentityHashes != nil {
 		c.and("identity_hashes && ?::text[]", f.IdentityHashes)
