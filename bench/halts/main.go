@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&s.expiring, "expiring", 10_000, "number of further requests whose halt expires")
 	flags.DurationVar(&s.lead, "lead", 60*time.Second, "time from the first of these to the first that is due; all have to be halted by then")
 	flags.DurationVar(&s.window, "window", 20*time.Second, "time over which they are due")
-	flags.DurationVar(&s.settle, "settle", 15*time.Second, "time that NATS gets to drop its caches before its memory is read")
+	flags.DurationVar(&s.settle, "settle", 15*time.Second, "time that NATS gets to drop its caches before its memory is read; it keeps indexes for 2m")
 	flags.StringVar(&s.sync, "sync", "always", `when NATS flushes while times are taken: "always", or a duration`)
 	flags.StringVar(&s.out, "out", "", "file for the results, JSON")
 	if err := flags.Parse(args); err != nil {
