@@ -124,3 +124,25 @@ func (w *statusWriter) code() int {
 	}
 	return w.status
 }
+
+// Keys is what ShowKeys shows of a ring: ids and fingerprints.
+type Keys interface {
+	KIDs() []string
+	Fingerprint(kid string) string
+}
+
+// ShowKeys puts the ids and the fingerprints of the keys that a service has into
+// its registry, so that they can be compared between services. Of the keys
+// themselves they tell nothing.
+func ShowKeys(registry prometheus.Registerer, keys Keys) {
+	info := Register(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "parley_key_info", Help: "The encryption keys of the service: 1 for the one that seals, 0 for those that only open.",
+	}, []string{"kid", "fingerprint"}))
+	for i, kid := range keys.KIDs() {
+		seals := 0.0
+		if i == 0 {
+			seals = 1
+		}
+		info.WithLabelValues(kid, keys.Fingerprint(kid)).Set(seals)
+	}
+}

@@ -71,6 +71,7 @@ func Run(ctx context.Context, s Settings, d process.Deps) error {
 	if err != nil {
 		return err
 	}
+	process.ShowKeys(d.Registry, svc.api.Ring)
 	defer svc.store.Close()
 	health := process.NewHealth()
 	connected := health.Gate("nats")

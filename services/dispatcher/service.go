@@ -166,6 +166,7 @@ func newCaller(s Settings, d process.Deps, js jetstream.JetStream, n needs, rece
 	if err != nil {
 		return nil, err
 	}
+	process.ShowKeys(d.Registry, ring)
 	return call.New(call.Config{
 		JetStream:    js,
 		Records:      n.requests,

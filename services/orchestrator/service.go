@@ -63,6 +63,7 @@ func Run(ctx context.Context, s Settings, d process.Deps) error {
 	if err != nil {
 		return err
 	}
+	process.ShowKeys(d.Registry, ring)
 	js, err := jetstream.New(d.NATS, jetstream.WithPublishAsyncTimeout(publishWithin))
 	if err != nil {
 		return err

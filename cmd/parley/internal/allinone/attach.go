@@ -53,3 +53,13 @@ func databaseOf(s Settings, service string) (string, error) {
 	}
 	return url, nil
 }
+
+// DatabaseOf is the database of a service of the installation that the settings
+// describe; see Attach.
+func DatabaseOf(environ map[string]string, service string) (string, error) {
+	s, err := process.Load[Settings](environ, Defaults())
+	if err != nil {
+		return "", err
+	}
+	return databaseOf(s, service)
+}

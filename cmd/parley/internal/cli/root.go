@@ -26,6 +26,6 @@ func Run(ctx context.Context, args []string, environ map[string]string, out io.W
 	root.SetErr(os.Stderr)
 	root.SetArgs(args)
 	root.AddCommand(serve(environ), demo(environ), lanes(environ), configuration(environ), keys(environ), reconcile(environ))
-	root.AddCommand(halts(environ), listen(), request(environ), readModel(environ), natsUsers())
+	root.AddCommand(halts(environ), listen(), request(environ), readModel(environ), natsUsers(), examine(environ))
 	return root.ExecuteContext(ctx)
 }
