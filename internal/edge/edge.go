@@ -228,11 +228,17 @@ func withPath(r *http.Request, escaped string) (*http.Request, error) {
 	return changed, nil
 }
 
+var errHeadersOnly = errors.New("edge: the headers are all that is asked for")
+
 // headWriter answers HEAD from what answers GET.
 type headWriter struct{ http.ResponseWriter }
 
 // Write says that all is written.
 func (w headWriter) Write(p []byte) (int, error) { return len(p), nil }
+
+// FlushError ends an answer that comes piece by piece: its headers are all that
+// HEAD asks for.
+func (w headWriter) FlushError() error { return errHeadersOnly }
 
 // Unwrap lets http.ResponseController reach what is below.
 func (w headWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -114,6 +114,9 @@ func TestARequestIsFollowed(t *testing.T) {
 	if status := s.follow(id, completed.id).answer.StatusCode; status != http.StatusNoContent {
 		t.Errorf("after the end: %d", status)
 	}
+	if code, body := s.call("HEAD", "/api/v1/privacy-request/"+id+"/events", nil); code != http.StatusOK || len(body) != 0 { // it does not stay
+		t.Errorf("HEAD: %d %s", code, body)
+	}
 	for after, status := range map[string]int{"x": 422, "-1": 422} {
 		if got := s.follow(id, after).answer.StatusCode; got != status {
 			t.Errorf("Last-Event-ID %s: %d", after, got)
