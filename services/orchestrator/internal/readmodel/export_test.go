@@ -98,3 +98,9 @@ func (s *Store) IDs(ctx context.Context, st Statement) ([]string, error) {
 	}
 	return ids, err
 }
+
+// Written is how much the server has written into its log so far, in bytes.
+func (s *Store) Written(ctx context.Context) (n int64, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint").Scan(&n)
+	return n, err
+}
