@@ -64,7 +64,7 @@ var scenarios = map[string]func(context.Context, size) error{
 
 // usually is the size at which a scenario is played unless flags say otherwise.
 var usually = map[string]size{
-	"calls":     {calls: 10_000, lanes: 4},
+	"calls":     {calls: 20_000, lanes: 4},
 	"isolation": {calls: 18_000, lanes: 9},
 	"crowd":     {calls: 20_000, lanes: 20},
 	"retries":   {calls: 10_000, lanes: 4},

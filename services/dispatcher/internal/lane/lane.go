@@ -21,6 +21,9 @@ const (
 	inactiveAfter = time.Minute
 	// The longest pause before a lane that cannot be pulled is tried again.
 	longestRest = 5 * time.Second
+	// A request for messages that the server has forgotten holds a lane up until
+	// it expires. On a starved machine some were, so they do not last for long.
+	askAgain = 10 * time.Second
 	// How long a shutdown waits for messages that were on their way to us.
 	returnWithin = time.Second
 	// How long the stream may take to say whether it still has a message.
@@ -97,7 +100,7 @@ func (l *lane) pull(ctx, handling context.Context, pulled func()) error {
 	if err != nil {
 		return err
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(l.keeper.config.Concurrency))
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(l.keeper.config.Concurrency), jetstream.PullExpiry(askAgain))
 	if err != nil {
 		return fmt.Errorf("lane: pull: %w", err)
 	}
