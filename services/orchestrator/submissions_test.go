@@ -153,7 +153,7 @@ func TestWhatMayBeSubmitted(t *testing.T) {
 // too; API clients are not counted.
 func TestSubmissionsAreLimited(t *testing.T) {
 	t.Parallel()
-	s := setup(t, func(o *orchestrator.Settings) { o.SubmissionsPerMinute = 60 })
+	s := setup(t, func(o *orchestrator.Settings) { o.SubmissionsPerMinute = 50 })
 	s.ready()
 	s.policy(nil, nil)
 	s.submitMany(50)

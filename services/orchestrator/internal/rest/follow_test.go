@@ -36,7 +36,7 @@ func TestAStreamOutlivesTheDeadlinesOfTheListener(t *testing.T) {
 		Stopping: stopping, Heartbeat: 20 * time.Millisecond,
 	}
 	server := httptest.NewUnstartedServer(api.Handler())
-	server.Config.ReadTimeout, server.Config.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
+	server.Config.ReadTimeout, server.Config.WriteTimeout = 3*time.Second, 3*time.Second
 	server.Start()
 	defer server.Close()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api/v1/privacy-request/pri_1/events", http.NoBody)
@@ -54,7 +54,7 @@ func TestAStreamOutlivesTheDeadlinesOfTheListener(t *testing.T) {
 		}
 		t.Fatalf("the stream ended (%v) before %q", lines.Err(), line)
 	}
-	for range 20 { // four times as long as the deadlines
+	for range 200 { // longer than the deadlines
 		await(": heartbeat")
 	}
 	e, err := events.New(events.SourceOrchestrator, events.RequestPaused, "f1", "pri_1", time.Now(), events.RequestData{Sequence: 1})
