@@ -8,6 +8,7 @@ require (
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
 	github.com/parley-dsr/parley/internal v0.0.0
+	github.com/parley-dsr/parley/internal/embedded v0.0.0
 	github.com/parley-dsr/parley/pkg/events v0.0.0
 	github.com/parley-dsr/parley/services/callback v0.0.0
 	github.com/parley-dsr/parley/services/config v0.0.0

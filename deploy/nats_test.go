@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-dsr/parley/deploy"
+	"github.com/parley-dsr/parley/internal/embedded/testbed"
 	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/pkg/events"
 )
@@ -213,7 +213,10 @@ func jet(t *testing.T, url, user string) jetstream.JetStream {
 func TestThreeNodes(t *testing.T) {
 	t.Parallel()
 	const nodes = 3
-	routes := freeRoutes(t, nodes)
+	var routes []*url.URL
+	for range nodes {
+		routes = append(routes, &url.URL{Scheme: "tls", Host: testbed.FreeAddr(t)})
+	}
 	var url string
 	for i := range nodes {
 		o := options(t, "nats/cluster.conf")
@@ -229,20 +232,6 @@ func TestThreeNodes(t *testing.T) {
 		url = start(t, o).ClientURL()
 	}
 	ensure(t, url, nodes)
-}
-
-func freeRoutes(t *testing.T, n int) []*url.URL {
-	t.Helper()
-	var routes []*url.URL
-	for range n {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }() // together, so that no two are the same
-		routes = append(routes, &url.URL{Scheme: "tls", Host: l.Addr().String()})
-	}
-	return routes
 }
 
 func read(t *testing.T, path string) string {
