@@ -147,9 +147,14 @@ func (w *watch) one(ctx context.Context, id string) (complete bool, err error) {
 			}
 			return now.Status == "complete", err
 		case <-look.C:
-			if now, _, err = lookUp(ctx, w.client, id, false); err != nil {
-				return false, err
+			if last.event.Type() != "" && last.event.Type() != events.RequestFailed {
+				continue
 			}
+			stands, ok, err := lookUp(ctx, w.client, id, false)
+			if err != nil || !ok {
+				continue // the stream says what is wrong, if it does not pass
+			}
+			now = stands
 			if now.Status == "error" && last.isOf(now) {
 				return false, nil
 			}
@@ -245,12 +250,19 @@ func (w *watch) all(ctx context.Context) error {
 }
 
 // again looks with pauses that are a good deal longer than a look takes, until
-// it is done.
+// it is done. Once it has seen something, it puts up with an installation that
+// is away for a minute.
 func (w *watch) again(ctx context.Context, look func() (done bool, err error)) error {
+	var seen time.Time
 	for {
 		began := time.Now()
 		done, err := look()
-		if done || err != nil {
+		switch {
+		case done:
+			return err
+		case err == nil:
+			seen = began
+		case !rest.Passes(err) || time.Since(seen) > time.Minute:
 			return err
 		}
 		pause := time.NewTimer(max(w.every, 5*time.Since(began)))

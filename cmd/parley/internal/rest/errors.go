@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 )
@@ -50,4 +51,13 @@ func cause(err error) error {
 		return wrapped.Err
 	}
 	return err
+}
+
+// Passes says whether an error may be gone when one asks again.
+func Passes(err error) bool {
+	var refused *StatusError
+	if errors.As(err, &refused) {
+		return refused.Status == http.StatusServiceUnavailable || refused.Status == http.StatusBadGateway || refused.Status == http.StatusGatewayTimeout
+	}
+	return errors.Is(err, ErrNoAnswer)
 }

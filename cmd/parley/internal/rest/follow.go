@@ -40,17 +40,12 @@ func (c *Client) Follow(ctx context.Context, path string, take func(Event) error
 			lastID = e.ID
 			return take(e)
 		})
-		var refused *StatusError
 		switch {
 		case errors.Is(err, errEnded):
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.As(err, &refused) && refused.Status != http.StatusServiceUnavailable && refused.Status != http.StatusBadGateway:
-			return err
-		case err != nil && !errors.Is(err, ErrNoAnswer) && refused == nil:
-			return err
-		case time.Since(heard) > silentFor:
+		case err != nil && (!Passes(err) || time.Since(heard) > silentFor):
 			return err
 		}
 		timer := time.NewTimer(pause)
