@@ -24,19 +24,16 @@ import (
 
 // The configuration of NATS takes what differs between installations from the
 // environment, which is set once for all tests.
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
+func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "parley-deploy-")
-	if err == nil {
-		defer func() { _ = os.RemoveAll(dir) }()
-		err = environ(dir)
-	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		panic(err)
 	}
-	return m.Run()
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := environ(dir); err != nil {
+		panic(err)
+	}
+	m.Run()
 }
 
 // environ makes what an operator makes, by the script that operators run.

@@ -3,23 +3,19 @@
 package main
 
 import (
-	"fmt"
+	"context"
 	"os"
 
 	"github.com/parley-dsr/parley/deploy"
+	"github.com/parley-dsr/parley/internal/process"
 )
 
-func main() {
-	if err := run(os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, "generate:", err)
-		os.Exit(1)
-	}
-}
+func main() { process.Main("generate", write) }
 
-func run(path string) error {
+func write(context.Context, map[string]string) error {
 	text, err := deploy.Accounts()
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(text), 0o644) //nolint:gosec // it holds no secret
+	return os.WriteFile(os.Args[1], []byte(text), 0o644) //nolint:gosec // it holds no secret
 }
