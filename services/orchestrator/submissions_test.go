@@ -323,27 +323,6 @@ func TestBulkByFilters(t *testing.T) {
 	}
 }
 
-// A request that has ended leaves everything after its retention.
-func TestEndedRequestsLeave(t *testing.T) {
-	t.Parallel()
-	s := setup(t, func(o *orchestrator.Settings) { o.RequestRetention, o.DeliveryMaxAge = time.Second, time.Second })
-	s.ready()
-	s.policy(nil, nil)
-	id := s.submit()
-	s.eventually("the request has left", func() bool {
-		code, _ := s.call("GET", root6+"/"+id+"/log", nil)
-		return code == http.StatusNotFound
-	})
-	for _, path := range []string{"/delivery", "/events"} {
-		if code, body := s.call("GET", root6+"/"+id+path, nil); code != http.StatusNotFound {
-			t.Errorf("%s: %d %s", path, code, body)
-		}
-	}
-	if code, body := s.call("POST", root6+"/"+id+"/retry", nil); code != http.StatusNotFound {
-		t.Errorf("retry: %d %s", code, body)
-	}
-}
-
 // An API client that was given a scope may use it, and is named in the audit.
 func TestAnAPIClientReviews(t *testing.T) {
 	t.Parallel()
