@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -53,7 +54,7 @@ func (e *examination) services(ctx context.Context) {
 // ready asks a service whether it has what it needs, and what time it is.
 func (e *examination) ready(ctx context.Context, s Service) bool {
 	before := e.patient.Clock()
-	answer, body, err := e.get(ctx, s.URL+"/ready")
+	answer, err := e.get(ctx, s.URL+"/ready")
 	if err != nil {
 		e.wrong(s.Name, "does not answer at "+s.URL+": "+plain(err), "Start it, or name the address at which it is: --service "+s.Name+"=URL.")
 		return false
@@ -63,8 +64,8 @@ func (e *examination) ready(ctx context.Context, s Service) bool {
 		Ready      bool     `json:"ready"`
 		WaitingFor []string `json:"waiting_for"`
 	}
-	if json.Unmarshal(body, &said) != nil {
-		e.wrong(s.Name, fmt.Sprintf("what answers at %s is no service of Parley (status %d)", s.URL, answer.StatusCode), "Name the address of the service itself.")
+	if json.Unmarshal(answer.body, &said) != nil {
+		e.wrong(s.Name, fmt.Sprintf("what answers at %s is no service of Parley (status %d)", s.URL, answer.status), "Name the address of the service itself.")
 		return false
 	}
 	if said.Ready {
@@ -72,42 +73,49 @@ func (e *examination) ready(ctx context.Context, s Service) bool {
 	} else {
 		e.wrong(s.Name, "waits for "+strings.Join(said.WaitingFor, "; "), "Start or repair what it waits for; the service goes on by itself.")
 	}
-	if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
+	if date, err := http.ParseTime(answer.date); err == nil {
 		e.skew(s.Name+" clock", date, before, after)
 	}
 	return true
 }
 
 func (e *examination) metrics(ctx context.Context, s Service) (map[string]*dto.MetricFamily, error) {
-	answer, body, err := e.get(ctx, s.URL+"/metrics")
+	answer, err := e.get(ctx, s.URL+"/metrics")
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read: %s", plain(err))
 	}
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("are answered with status %d", answer.StatusCode)
+	if answer.status != http.StatusOK {
+		return nil, fmt.Errorf("are answered with status %d", answer.status)
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(string(body)))
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(answer.body))
 	if err != nil {
 		return nil, fmt.Errorf("cannot be understood: %w", err)
 	}
 	return families, nil
 }
 
-func (e *examination) get(ctx context.Context, url string) (*http.Response, []byte, error) {
+// answer is what a service has said.
+type answer struct {
+	status int
+	date   string
+	body   []byte
+}
+
+func (e *examination) get(ctx context.Context, url string) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
-	answer, err := e.patient.HTTP.Do(r)
+	got, err := e.patient.HTTP.Do(r)
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, answerAtMost))
-	return answer, body, err
+	defer func() { _ = got.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(got.Body, answerAtMost))
+	return answer{status: got.StatusCode, date: got.Header.Get("Date"), body: body}, err
 }
 
 // agree says whether all have the same.
