@@ -99,7 +99,7 @@ func TestComposeNetworks(t *testing.T) {
 	p := project(t)
 	for name, s := range p.Services {
 		for network := range s.Networks {
-			open := !bool(p.Networks[network].Internal)
+			open := !p.Networks[network].Internal
 			if wants := name == "dispatcher" && network == "outside" || name == "proxy" && network == "origin"; open != wants {
 				t.Errorf("%s is in %s, which is open: %t", name, network, open)
 			}
