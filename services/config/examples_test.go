@@ -23,9 +23,11 @@ const (
 )
 
 // stage makes what an operation works on: everything that the examples name, but
-// for what the operation itself is to create. What is there already is reset.
+// for what the operation itself is to create. The policy that other examples
+// have worked on is made anew: what they left in it may contradict a target.
 func (b *bundle) stage(operation string) {
 	b.t.Helper()
+	b.removePolicy()
 	b.call("PATCH", "/connection", []any{map[string]any{
 		"key": exampleConnection, "name": "C", "connection_type": "https", "access": "read",
 	}}).want(b.t, http.StatusOK)
@@ -46,8 +48,20 @@ func (b *bundle) stage(operation string) {
 		"key": exampleWebhook, "name": "Hold", "connection_config_key": exampleConnection,
 	}}).want(b.t, http.StatusOK)
 	if operation == "upsertPolicies" {
-		b.call("DELETE", "/dsr/policy/"+examplePolicy, nil).want(b.t, http.StatusNoContent)
+		b.removePolicy()
 	}
+}
+
+func (b *bundle) removePolicy() {
+	b.t.Helper()
+	path := "/dsr/policy/" + examplePolicy
+	if b.call("GET", path, nil).status == http.StatusNotFound {
+		return
+	}
+	for _, kind := range []string{"pre_execution", "post_execution"} {
+		b.call("PUT", path+"/webhook/"+kind, []any{}).want(b.t, http.StatusOK)
+	}
+	b.call("DELETE", path, nil).want(b.t, http.StatusNoContent)
 }
 
 // exampleRequest is a request as the document has it, with a client that exists
