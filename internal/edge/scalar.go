@@ -35,6 +35,9 @@ func (c *checker) checkText(value any, r *rule) any {
 	case strings.ContainsRune(s, 0):
 		c.report(hasNUL)
 		return value
+	case !utf8.ValidString(s): // in a path or a query; JSON is UTF-8
+		c.report(notUTF8)
+		return value
 	case r.format == formatUUID:
 		return c.checkUUID(s)
 	case r.format == formatKey:

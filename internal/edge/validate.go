@@ -20,6 +20,7 @@ var (
 	notDictionary = finding{"dict_type", "Input should be a valid dictionary"}
 	notList       = finding{"list_type", "Input should be a valid list"}
 	hasNUL        = finding{"value_error", "Value error, NUL characters are not allowed"}
+	notUTF8       = finding{"value_error", "Value error, the text should be UTF-8"}
 )
 
 // checker walks a value and its rule together. What it returns for a value is

@@ -215,6 +215,7 @@ func TestQuery(t *testing.T) {
 		"page=":                   `int_parsing ["query","page"] Input should be a valid integer, unable to parse string as an integer`,
 		"status=pending&status=x": `enum ["query","status",1] Input should be 'pending', 'complete' or 'error'`,
 		"disabled=maybe":          `bool_parsing ["query","disabled"] Input should be a valid boolean, unable to interpret input`,
+		"search=%ff":              `value_error ["query","search"] Value error, the text should be UTF-8`,
 		"since=soon":              `datetime_parsing ["query","since"] Input should be a valid datetime, unable to parse string as a datetime`,
 	} {
 		w := b.send("GET", "/thing?"+query, "", "Authorization", rootToken)
@@ -232,6 +233,20 @@ func TestQuery(t *testing.T) {
 		if s := b.reached("GET", "/thing?"+query, "", "Authorization", rootToken); s.Query != want {
 			t.Errorf("%s: %s", query, s.Query)
 		}
+	}
+}
+
+// Some clients send an empty Last-Event-ID before they have seen an event.
+func TestEmptyHeader(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	rootToken := b.access(root, nil, []string{edge.RoleOwner})
+	b.reached("GET", "/thing", "", "Authorization", rootToken, "Last-Event-ID", "")
+	b.reached("GET", "/thing", "", "Authorization", rootToken, "Last-Event-ID", "7")
+	w := b.send("GET", "/thing", "", "Authorization", rootToken, "Last-Event-ID", "x")
+	want := `int_parsing ["header","Last-Event-ID"] Input should be a valid integer, unable to parse string as an integer`
+	if diff := cmp.Diff([]string{want}, problems(t, w.Body.Bytes())); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -67,6 +68,12 @@ Times are written 2026-05-01, 2026-05-01T08:00:00Z, or 24h for a day ago.`,
 }
 
 func (l *listing) run(cmd *cobra.Command, environ map[string]string) error {
+	for flag, values := range map[string][]string{"status": l.statuses, "action": l.actions} {
+		// An empty variable of a shell would list everything.
+		if cmd.Flags().Changed(flag) && (len(values) == 0 || slices.Contains(values, "")) {
+			return wrongUse("--%s needs a value", flag)
+		}
+	}
 	criteria, err := l.criteria(cmd.InOrStdin(), time.Now())
 	if err != nil {
 		return err

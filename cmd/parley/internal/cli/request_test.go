@@ -270,7 +270,7 @@ func (o *office) usage() {
 	o.t.Helper()
 	for _, args := range [][]string{
 		{"approve"}, {"approve", "a.b"}, {"approve", "pri_1", "--nope"}, {"show"}, {"watch", "*"}, {"nothing"},
-		{"list", "pri_1"}, {"list", "--limit", "0"}, {"list", "--created-after", "soon"}, {"list", "--identity", "email"},
+		{"list", "pri_1"}, {"list", "--limit", "0"}, {"list", "--status", ""}, {"list", "--action", "access,"}, {"list", "--created-after", "soon"}, {"list", "--identity", "email"},
 	} {
 		o.request(2, args...)
 	}
