@@ -176,6 +176,42 @@ func TestSubmissionsAreLimited(t *testing.T) {
 	}
 }
 
+// TestBigNumbersAreFound: a number is looked for as it was stored, in a search
+// and in the filters of a bulk action.
+func TestBigNumbersAreFound(t *testing.T) {
+	t.Parallel()
+	s := setup(t, nil)
+	s.ready()
+	s.policy(nil, nil)
+	s.manual(true)
+	for _, n := range []int{999999, 1000000, 9007199254740993} {
+		var created bulk
+		s.expect(200, "POST", root6, []object{{
+			"policy_key":                    "access",
+			"identity":                      object{"customer_no": object{"label": "No", "value": n}},
+			"custom_privacy_request_fields": object{"order_no": object{"label": "Order", "value": n}},
+		}}, &created)
+		if len(created.Succeeded) != 1 {
+			t.Fatalf("%d: %+v", n, created)
+		}
+		id := created.Succeeded[0]["id"].(string)
+		identity := object{"identities": object{"customer_no": n}}
+		field := object{"custom_privacy_request_fields": object{"order_no": n}}
+		for _, filter := range []object{identity, field} {
+			var found struct{ Items []object }
+			s.expect(200, "POST", root6+"/search", filter, &found)
+			if len(found.Items) != 1 || found.Items[0]["id"] != id {
+				t.Errorf("search by %v: %v", filter, found.Items)
+			}
+		}
+		var done bulk
+		s.expect(200, "PATCH", "/api/v1/privacy-request/administrate/cancel", object{"filters": identity}, &done)
+		if len(done.Succeeded) != 1 || done.Succeeded[0]["id"] != id {
+			t.Errorf("bulk by %v: %+v", identity, done)
+		}
+	}
+}
+
 // TestReading is what the lists can do beside the filters, which are tested in
 // TestRequestsAreFound.
 func TestReading(t *testing.T) {

@@ -2,6 +2,7 @@ package criteria_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,34 @@ func TestABodyBecomesAFilter(t *testing.T) {
 	}
 	if o := s.Order(); o.Field != "due_date" || !o.Ascending {
 		t.Errorf("order: %+v", o)
+	}
+}
+
+func TestNumbersAreFoundAsTheyAreStored(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"999999": "n:999999", "1000000": "n:1000000", "9007199254740993": "n:9007199254740993", "-9007199254740993": "n:-9007199254740993",
+		"-0": "n:0", "1e6": "n:1000000", "12.0": "n:12", "1.50": "n:1.50", "true": "n:true", "9223372036854775808": "n:9223372036854775808",
+	} {
+		var s criteria.Search
+		body := `{"identities":{"n":` + given + `},"custom_privacy_request_fields":{"n":` + given + `}}`
+		if err := json.Unmarshal([]byte(body), &s); err != nil {
+			t.Fatal(err)
+		}
+		bulk, problems := criteria.ReadSelection(json.RawMessage(`{"filters":` + body + `}`))
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		for name, search := range map[string]criteria.Search{"search": s, "bulk": *bulk.Filters} {
+			f, err := search.Filter(now(), hashes)
+			if err != nil || !slices.Equal(f.IdentityHashes, []string{want}) || !slices.Equal(f.FieldHashes, []string{want}) {
+				t.Errorf("%s by %s: identities %v, fields %v, %v", name, given, f.IdentityHashes, f.FieldHashes, err)
+			}
+		}
+	}
+	none := criteria.Search{}
+	if err := json.Unmarshal([]byte(`{"identities":null}`), &none); err != nil || none.Identities != nil {
+		t.Errorf("null: %v %v", none.Identities, err)
 	}
 }
 

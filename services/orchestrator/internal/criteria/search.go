@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
+	"strconv"
 	"time"
 
 	"github.com/parley-dsr/parley/internal/identity"
@@ -17,30 +19,30 @@ import (
 // Search is the body of a search, of which the edge has checked the schema;
 // every field is optional.
 type Search struct {
-	RequestID        *string        `json:"request_id"`
-	Status           OneOrMany      `json:"status"`
-	Identities       map[string]any `json:"identities"`
-	Fuzzy            *string        `json:"fuzzy_search_str"`
-	CustomFields     map[string]any `json:"custom_privacy_request_fields"`
-	ExternalID       *string        `json:"external_id"`
-	Location         *string        `json:"location"`
-	ActionType       OneOrMany      `json:"action_type"`
-	CreatedBefore    *time.Time     `json:"created_lt"`
-	CreatedAfter     *time.Time     `json:"created_gt"`
-	StartedBefore    *time.Time     `json:"started_lt"`
-	StartedAfter     *time.Time     `json:"started_gt"`
-	CompletedBefore  *time.Time     `json:"completed_lt"`
-	CompletedAfter   *time.Time     `json:"completed_gt"`
-	ErroredBefore    *time.Time     `json:"errored_lt"`
-	ErroredAfter     *time.Time     `json:"errored_gt"`
-	Overdue          *bool          `json:"is_overdue"`
-	Deleted          *bool          `json:"include_deleted_requests"`
-	ConsentWebhooks  *bool          `json:"include_consent_webhook_requests"`
-	Verbose          *bool          `json:"verbose"`
-	WithIdentities   *bool          `json:"include_identities"`
-	WithCustomFields *bool          `json:"include_custom_privacy_request_fields"`
-	SortField        *string        `json:"sort_field"`
-	SortDirection    *string        `json:"sort_direction"`
+	RequestID        *string    `json:"request_id"`
+	Status           OneOrMany  `json:"status"`
+	Identities       Values     `json:"identities"`
+	Fuzzy            *string    `json:"fuzzy_search_str"`
+	CustomFields     Values     `json:"custom_privacy_request_fields"`
+	ExternalID       *string    `json:"external_id"`
+	Location         *string    `json:"location"`
+	ActionType       OneOrMany  `json:"action_type"`
+	CreatedBefore    *time.Time `json:"created_lt"`
+	CreatedAfter     *time.Time `json:"created_gt"`
+	StartedBefore    *time.Time `json:"started_lt"`
+	StartedAfter     *time.Time `json:"started_gt"`
+	CompletedBefore  *time.Time `json:"completed_lt"`
+	CompletedAfter   *time.Time `json:"completed_gt"`
+	ErroredBefore    *time.Time `json:"errored_lt"`
+	ErroredAfter     *time.Time `json:"errored_gt"`
+	Overdue          *bool      `json:"is_overdue"`
+	Deleted          *bool      `json:"include_deleted_requests"`
+	ConsentWebhooks  *bool      `json:"include_consent_webhook_requests"`
+	Verbose          *bool      `json:"verbose"`
+	WithIdentities   *bool      `json:"include_identities"`
+	WithCustomFields *bool      `json:"include_custom_privacy_request_fields"`
+	SortField        *string    `json:"sort_field"`
+	SortDirection    *string    `json:"sort_direction"`
 
 	// AnyIdentity is an identity of any standard field; only the query of a
 	// GET has it.
@@ -107,7 +109,7 @@ func (s Search) location(f *readmodel.Filter) {
 	f.Location = clean
 }
 
-func hashesOf(values map[string]any, hashes Hashes) []string {
+func hashesOf(values Values, hashes Hashes) []string {
 	out := []string{}
 	for field, value := range values {
 		text, ok := scalarText(value)
@@ -146,12 +148,27 @@ func scalarText(value any) (string, bool) {
 	switch v := value.(type) {
 	case string:
 		return v, true
-	case float64, bool:
-		return fmt.Sprint(v), true
+	case bool:
+		return strconv.FormatBool(v), true
 	case json.Number:
-		return v.String(), true
+		return numberText(v), true
 	}
 	return "", false
+}
+
+// exactAtMost is the first of the numbers that floats do not tell apart.
+const exactAtMost = 1 << 53
+
+// numberText writes a whole number as it is hashed when it is submitted, also
+// where it was written as a float; no other number can be submitted.
+func numberText(n json.Number) string {
+	if whole, err := n.Int64(); err == nil {
+		return strconv.FormatInt(whole, 10)
+	}
+	if f, err := n.Float64(); err == nil && f == math.Trunc(f) && math.Abs(f) < exactAtMost {
+		return strconv.FormatInt(int64(f), 10)
+	}
+	return n.String()
 }
 
 func contradiction(f readmodel.Filter) error {
@@ -177,6 +194,20 @@ func stamp(t time.Time) string {
 		return t.UTC().Format("2006-01-02 15:04:05+00:00")
 	}
 	return t.UTC().Format("2006-01-02 15:04:05.000000+00:00")
+}
+
+// Values are what is looked for, by field: texts, json.Numbers, booleans. What
+// is none of these finds nothing.
+type Values map[string]any
+
+// UnmarshalJSON keeps numbers as they are written: a float would not be exact.
+func (v *Values) UnmarshalJSON(data []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	if err := decoder.Decode((*map[string]any)(v)); err != nil {
+		return fmt.Errorf("criteria: values: %w", err)
+	}
+	return nil
 }
 
 // OneOrMany is a JSON text or a list of texts.
