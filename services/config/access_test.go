@@ -159,6 +159,10 @@ func TestClients(t *testing.T) {
 		"Cannot assign scopes that you do not have. Missing scopes: ['policy:read', 'rule:read']")
 	b.callAs(own, "PUT", "/oauth/client/"+id+"/scope", `["policy:read"]`).wantDetail(t, http.StatusForbidden,
 		"Cannot assign scopes that you do not have. Missing scopes: ['policy:read']")
+	stronger := b.call("POST", "/oauth/client", `{"scopes":["webhook:read","config:update"]}`).want(t, http.StatusOK).field("client_id").(string)
+	b.callAs(own, "POST", "/oauth/client/"+stronger+"/secret", nil).wantDetail(t, http.StatusForbidden,
+		"Cannot take over a client with scopes that you do not have. Missing scopes: ['config:update']")
+	b.call("DELETE", "/oauth/client/"+stronger, nil).want(t, http.StatusOK)
 	unknown := b.call("POST", "/oauth/client", `{"scopes":["nonsense"]}`).want(t, http.StatusForbidden)
 	if !strings.HasPrefix(unknown.field("detail").(string), "Invalid Scope. Scopes must be one of ['") {
 		t.Error(unknown)

@@ -67,6 +67,14 @@ func mayAssign(ctx context.Context, scopes []string) error {
 			return edge.Forbidden(fmt.Sprintf("Invalid Scope. Scopes must be one of %s.", pythonList(all)))
 		}
 	}
+	if missing := missingScopes(ctx, scopes); len(missing) > 0 {
+		return edge.Forbidden(fmt.Sprintf("Cannot assign scopes that you do not have. Missing scopes: %s", pythonList(missing)))
+	}
+	return nil
+}
+
+// missingScopes are those that the caller does not have; the root client has all.
+func missingScopes(ctx context.Context, scopes []string) []string {
 	caller := edge.PrincipalFrom(ctx)
 	if caller.Root {
 		return nil
@@ -77,10 +85,7 @@ func mayAssign(ctx context.Context, scopes []string) error {
 			missing = append(missing, scope)
 		}
 	}
-	if len(missing) > 0 {
-		return edge.Forbidden(fmt.Sprintf("Cannot assign scopes that you do not have. Missing scopes: %s", pythonList(missing)))
-	}
-	return nil
+	return missing
 }
 
 // pythonList words a list as compatible systems do: ['a', 'b'].
@@ -233,10 +238,14 @@ func (a *API) changeClient(ctx context.Context, id string, run func(ctx context.
 }
 
 // RotateClientSecret gives an API client a new secret. Tokens that it has got
-// stay good until they expire.
+// stay good until they expire. Who gets the secret can do what the client can,
+// and so must have its scopes already.
 func (a *API) RotateClientSecret(ctx context.Context, request api.RotateClientSecretRequestObject) (api.RotateClientSecretResponseObject, error) {
 	secret, salt, hash := newSecret()
 	err := a.changeClient(ctx, request.ClientID, func(ctx context.Context, tx *store.Tx, client db.Client) error {
+		if missing := missingScopes(ctx, client.Scopes); len(missing) > 0 {
+			return edge.Forbidden(fmt.Sprintf("Cannot take over a client with scopes that you do not have. Missing scopes: %s", pythonList(missing)))
+		}
 		if err := tx.SetClientSecret(ctx, db.SetClientSecretParams{
 			ID: client.ID, SecretSalt: salt, SecretHash: hash, Now: tx.Now,
 		}); err != nil {
