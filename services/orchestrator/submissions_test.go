@@ -3,6 +3,7 @@ package orchestrator_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -250,6 +251,19 @@ func TestReading(t *testing.T) {
 	}
 	if p, _ := search("?size=2&page=9", object{}); len(p.Items) != 0 || p.Total != 3 || p.Page != 9 {
 		t.Errorf("past the end: %+v", p)
+	}
+	const last = "9223372036854775807"
+	if p, _ := search("?page="+last, object{}); len(p.Items) != 0 || p.Total != 3 || p.Page != math.MaxInt {
+		t.Errorf("the last page of all: %+v", p)
+	}
+	for _, path := range []string{
+		root6 + "?page=" + last, "/api/v1/privacy-request/" + ids[0] + "/log?page=85899346", "/api/v1/privacy-request/" + ids[0] + "/log?page=67108865&size=64",
+		"/api/v1/privacy-request/" + ids[0] + "/log?page=" + last,
+	} {
+		var p page
+		if s.expect(200, "GET", path, nil, &p); len(p.Items) != 0 {
+			t.Errorf("%s: %+v", path, p)
+		}
 	}
 	for field, want := range map[string][]string{
 		"created_at": ids, "external_id": ids, "location": ids, "updated_at": ids, "due_date": ids, "days_left": ids,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel/db"
 )
@@ -61,8 +62,12 @@ func (s *Store) ExecutionLog(ctx context.Context, id string, page, size int) ([]
 	if err != nil {
 		return nil, 0, unavailable(err)
 	}
+	skip := edge.Paging{Page: page, Size: size}.Offset()
+	if total <= int64(skip) {
+		return nil, int(total), nil
+	}
 	rows, err := s.queries.ExecutionLog(ctx, db.ExecutionLogParams{
-		RequestID: id, AtMost: int32(size), Skip: int32((page - 1) * size), //nolint:gosec // both are checked by the edge
+		RequestID: id, AtMost: int32(size), Skip: int32(skip), //nolint:gosec // the edge checks the one, and the other is less than the log is long
 	})
 	if err != nil {
 		return nil, 0, unavailable(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"testing"
 	"time"
 
@@ -268,6 +269,13 @@ func TestFactsAreFedOnce(t *testing.T) {
 	must(t, err)
 	if total != 2 || *entries[0].Message != "Webhook 'k' will be called again: no answer in 30s" || entries[1].Status != "error" {
 		t.Errorf("execution log: %+v", entries)
+	}
+	for _, far := range [][2]int{{2, 50}, {85899346, 50}, {67108865, 64}, {math.MaxInt, 50}} {
+		entries, total, err := f.store.ExecutionLog(t.Context(), "pri_1", far[0], far[1])
+		must(t, err)
+		if total != 2 || len(entries) != 0 {
+			t.Errorf("page %d of the execution log: %+v of %d", far[0], entries, total)
+		}
 	}
 	position, seenAt, err := f.store.FeedSeen(t.Context(), readmodel.FeedEvents)
 	must(t, err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/record"
 )
 
@@ -79,7 +80,7 @@ func (s *Store) Search(ctx context.Context, f Filter, o Order, page, size int) (
 	if _, _, ok := sortColumn(o.Field); !ok {
 		return nil, 0, ErrSortField
 	}
-	skip := (page - 1) * size
+	skip := edge.Paging{Page: page, Size: size}.Offset()
 	total, err := s.count(ctx, f)
 	if err != nil || total <= skip {
 		return nil, total, err
