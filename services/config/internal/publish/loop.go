@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/pkg/events"
 	"github.com/parley-dsr/parley/services/config/internal/store/db"
 )
@@ -59,7 +60,10 @@ func (p *Publisher) publishPending(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*publishWithin)
 	defer cancel()
-	return p.put(ctx, p.catalog.Load(), entries)
+	if err := p.put(ctx, p.catalog.Load(), entries); !errors.Is(err, topology.ErrTooLarge) {
+		return err
+	}
+	return nil // put has told; the facts must not wait for it
 }
 
 func (p *Publisher) publishFacts(ctx context.Context) error {

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -68,6 +69,7 @@ type Publisher struct {
 	kick    chan struct{}
 	waiting *prometheus.GaugeVec
 	held    map[string]bool // what the log has been told of; the loop's own
+	large   sync.Map        // the version that was too large, by the entry's key
 }
 
 // New returns a publisher that cannot publish until Open. The registerer gets
@@ -100,7 +102,7 @@ func (p *Publisher) Open(ctx context.Context, bucket *topology.Bucket) error {
 		return err
 	}
 	store := catalog.NewStore(bucket)
-	if err := p.put(ctx, store, entries); err != nil {
+	if err := p.put(ctx, store, entries); err != nil && !errors.Is(err, topology.ErrTooLarge) {
 		return err
 	}
 	p.catalog.Store(store)
@@ -159,18 +161,36 @@ func (p *Publisher) Publish(ctx context.Context, entries []db.Entry) error {
 	return nil
 }
 
+// put writes entries. One that is too large for the server holds up no other:
+// it goes on waiting, and its error is returned when all others stand there.
 func (p *Publisher) put(ctx context.Context, store *catalog.Store, entries []db.Entry) error {
+	var large error
+	done := make([]db.Entry, 0, len(entries))
 	for _, e := range entries {
-		if _, err := store.Put(ctx, e.Key, json.RawMessage(e.Body)); err != nil {
+		_, err := store.Put(ctx, e.Key, json.RawMessage(e.Body))
+		if errors.Is(err, topology.ErrTooLarge) {
+			large = err
+			p.tellLarge(e)
+			continue
+		}
+		if err != nil {
 			return err
 		}
+		done = append(done, e)
 	}
 	// The entries stand in the bucket. If the note of it fails, the loop looks
 	// once more.
-	if err := p.outbox.Published(ctx, entries); err != nil {
+	if err := p.outbox.Published(ctx, done); err != nil {
 		p.logger.Debug("published entries could not be noted", "error", err)
 	}
-	return nil
+	return large
+}
+
+// tellLarge logs, once, that a version of an entry is too large.
+func (p *Publisher) tellLarge(e db.Entry) {
+	if told, there := p.large.Swap(e.Key, e.Version); !there || told != e.Version {
+		p.logger.Error("an entry is larger than the NATS server takes and is not published", "key", e.Key, "bytes", len(e.Body))
+	}
 }
 
 func (p *Publisher) wake() {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/keyring"
+	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/services/config/internal/api"
 	"github.com/parley-dsr/parley/services/config/internal/egress"
@@ -27,6 +28,10 @@ import (
 
 // retryAfter is what a caller is told to wait when something is away.
 const retryAfter = 5 * time.Second
+
+// maxEntry is how large an entry may become, as it is published. A NATS server
+// takes 1 MiB unless it is told otherwise, with the subject and the headers.
+const maxEntry = 900 << 10
 
 // API answers every operation of the description.
 type API struct {
@@ -54,11 +59,18 @@ func (a *API) change(ctx context.Context, run func(ctx context.Context, tx *stor
 	if err := a.reachable(ctx); err != nil {
 		return err
 	}
-	entries, err := a.Store.Write(ctx, edge.PrincipalFrom(ctx).ClientID, run)
+	entries, err := a.Store.Write(ctx, edge.PrincipalFrom(ctx).ClientID, func(ctx context.Context, tx *store.Tx) error {
+		tx.MaxEntry = maxEntry
+		return run(ctx, tx)
+	})
 	if err != nil {
 		return explain(err)
 	}
-	if err := a.Publisher.Publish(ctx, entries); err != nil {
+	err = a.Publisher.Publish(ctx, entries)
+	if errors.Is(err, topology.ErrTooLarge) {
+		return edge.Unavailable(retryAfter, "The change is stored and cannot be published: it is larger than max_payload of the NATS server.")
+	}
+	if err != nil {
 		return edge.Unavailable(retryAfter, "The change is stored and will be published. NATS has not confirmed it yet.")
 	}
 	return nil
@@ -80,7 +92,11 @@ func (a *API) read(ctx context.Context, run func(ctx context.Context, q *db.Quer
 // explain words what the store tells about the database. Other errors are the
 // answer already, or nobody's business.
 func explain(err error) error {
+	var large *store.TooLargeError
 	switch {
+	case errors.As(err, &large):
+		return edge.UnprocessableText("Too large: with this change, %s %s would take %d bytes as it is stored, encrypted and encoded. "+
+			"%d are allowed. Nothing was changed.", large.Noun, large.Key, large.Size, large.Limit)
 	case errors.Is(err, store.ErrUnconfirmed):
 		return edge.Unavailable(retryAfter, "The database did not confirm the change. It may be stored or not.")
 	case errors.Is(err, store.ErrUnavailable):

@@ -112,6 +112,9 @@ func (s *Store) putEntry(ctx context.Context, tx *Tx, ref Ref) error {
 	if err != nil {
 		return err
 	}
+	if tx.MaxEntry > 0 && len(body) > tx.MaxEntry {
+		return &TooLargeError{Noun: ref.Noun, Key: ref.Key, Size: len(body), Limit: tx.MaxEntry}
+	}
 	tx.outbox.put(db.Entry{Key: ref.entryKey(), Version: version, Deleted: deleted, Body: body})
 	tx.outbox.tell(db.Fact{
 		ID: "cfg_" + uuid.NewString(), Type: ref.eventType(), Noun: ref.Noun, Key: ref.Key, Version: version, Deleted: deleted,

@@ -23,6 +23,17 @@ var (
 	ErrNotFound = errors.New("store: no such row")
 )
 
+// TooLargeError is returned for a change whose entry would be too large to be
+// published. Nothing was changed.
+type TooLargeError struct {
+	Noun, Key   string
+	Size, Limit int // in bytes
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("store: the entry of %s %q takes %d bytes, %d are allowed", e.Noun, e.Key, e.Size, e.Limit)
+}
+
 // classify tells the absence of the database from every other error, and the
 // absence of a row from both.
 func classify(err error) error {

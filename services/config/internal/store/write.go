@@ -15,6 +15,9 @@ type Tx struct {
 	*db.Queries
 	// Now is the time of the change, the same for all its rows.
 	Now time.Time
+	// MaxEntry is how many bytes an entry of the change may have; 0 means any
+	// number. A larger one ends the change with a *TooLargeError.
+	MaxEntry int
 
 	tx      pgx.Tx
 	actor   string
