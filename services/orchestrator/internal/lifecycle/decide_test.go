@@ -468,6 +468,40 @@ func TestResend(t *testing.T) {
 	}
 }
 
+func TestAResendThatIsSkippedIsSentAgain(t *testing.T) {
+	t.Parallel()
+	l := setup(t)
+	l.command(work.Submit)
+	first := l.rec.Wait.CallID
+	resend := func(id string) work.Answer {
+		return l.give(Input{Command: &work.Command{Name: work.Resend, RequestID: "pri_1", CallID: id, Actor: "client"}})
+	}
+	skipped := func(id string) work.Answer {
+		return l.webhook(events.WebhookSkipped, events.WebhookData{CallID: id, Webhook: events.Webhook(one)})
+	}
+	l.webhook(events.WebhookUndelivered, events.WebhookData{Webhook: events.Webhook(one)})
+	again := resend(first).CallID
+	skipped(again) // the connection is disabled
+	l.refused(skipped(again), work.RejectedNotAwaited)
+	l.refused(resend(first), work.RejectedResent)
+	third := resend(again).CallID
+	l.want(record.InProcessing, "webhook.requested", "one")
+	if third == "" || third == again || third == first {
+		t.Errorf("%q was sent again as %q", again, third)
+	}
+	l.refused(resend(again), work.RejectedResent)
+}
+
+func TestACallThatIsSkippedAtOnceIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	l := setup(t)
+	l.command(work.Submit)
+	first := l.rec.Wait.CallID
+	l.webhook(events.WebhookSkipped, events.WebhookData{Webhook: events.Webhook(one)})
+	l.want(record.InProcessing, "webhook.requested", "two")
+	l.refused(l.give(Input{Command: &work.Command{Name: work.Resend, RequestID: "pri_1", CallID: first, Actor: "client"}}), work.RejectedCall)
+}
+
 func TestAnUndeliveredCallOfAnotherIsNotNoted(t *testing.T) {
 	t.Parallel()
 	l := setup(t)

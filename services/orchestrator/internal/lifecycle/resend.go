@@ -12,11 +12,14 @@ import (
 // two runs of the longest lists of webhooks have. The oldest are forgotten.
 const undeliveredAtMost = 200
 
-// noteUndelivered remembers a one_way call that did not reach its receiver. What
-// was noted before stays as it is, also where it was sent again meanwhile; for a
-// request that was denied or canceled nothing is called any more.
+// noteUndelivered remembers a one_way call that did not reach its receiver: one
+// that was undelivered, or one that was sent again and was skipped, since the
+// connection was disabled meanwhile. What was noted before stays as it is, also
+// where it was sent again meanwhile; for a request that was denied or canceled
+// nothing is called any more.
 func (d *draft) noteUndelivered(f *WebhookFact) bool {
-	if f.Type != events.WebhookUndelivered || d.rec.Status == record.Denied || d.rec.Status == record.Canceled {
+	missed := f.Type == events.WebhookUndelivered || f.Type == events.WebhookSkipped && isResend(d.rec, f.Data.CallID)
+	if !missed || d.rec.Status == record.Denied || d.rec.Status == record.Canceled {
 		return false
 	}
 	id, err := record.ParseCallID(f.Data.CallID)
@@ -37,6 +40,11 @@ func (d *draft) noteUndelivered(f *WebhookFact) bool {
 // undelivered finds a call among those that were not delivered; -1 for none.
 func undelivered(rec *record.Record, callID string) int {
 	return slices.IndexFunc(rec.Undelivered, func(u record.Undelivered) bool { return u.CallID == callID })
+}
+
+// isResend says whether a call was made in place of one that was not delivered.
+func isResend(rec *record.Record, callID string) bool {
+	return slices.ContainsFunc(rec.Undelivered, func(u record.Undelivered) bool { return callID != "" && u.ResentAs == callID })
 }
 
 // resend makes an undelivered one_way call once more: a new call, with a new id,
