@@ -211,6 +211,33 @@ func TestSecrets(t *testing.T) {
 	b.call("GET", "/connection/nope/test", nil).wantDetail(t, http.StatusNotFound, "No connection configuration found with key 'nope'.")
 }
 
+// TestNewTypeDropsSecrets: secrets are never shown by the rules of a type that
+// they were not given for.
+func TestNewTypeDropsSecrets(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	upsert := func(members string) answer {
+		return b.call("PATCH", "/connection", `[{"key":"pg","access":"read",`+members+`}]`).want(t, http.StatusOK)
+	}
+	masked := map[string]any{"url": "**********"}
+	stored := func() any { return b.call("GET", "/connection/pg", nil).field("secrets") }
+	upsert(`"connection_type":"postgres","secrets":{"url":"postgres://u:t0psecret@h/db"}`)
+	upsert(`"connection_type":"postgres"`)
+	if diff := cmp.Diff(any(masked), stored()); diff != "" {
+		t.Error("the same type keeps them", diff)
+	}
+	if got := upsert(`"connection_type":"https","secrets":{}`); strings.Contains(got.body, "t0psecret") {
+		t.Error(got)
+	}
+	if got := stored(); got != nil {
+		t.Error(got)
+	}
+	upsert(`"connection_type":"mysql","secrets":{"url":"mysql://u:t0psecret@h/db"}`)
+	if diff := cmp.Diff(any(masked), stored()); diff != "" {
+		t.Error("a new type with secrets has those", diff)
+	}
+}
+
 func TestOAuthSettings(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

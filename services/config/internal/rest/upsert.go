@@ -142,12 +142,17 @@ func (a *API) createConnection(ctx context.Context, tx *store.Tx, item api.Conne
 	})
 }
 
-// updateConnection merges: what is absent, null or empty keeps its value.
+// updateConnection merges: what is absent, null or empty keeps its value. Only
+// secrets do not outlive the type they were given for: what one type shows may
+// be secret in another.
 func (a *API) updateConnection(ctx context.Context, tx *store.Tx, item api.ConnectionItem, row db.Connection) (db.Connection, error) {
 	if row.ConnectionType == typeHTTPS && item.ConnectionType != typeHTTPS {
 		if err := mayChangeType(ctx, tx, row); err != nil {
 			return row, err
 		}
+	}
+	if row.ConnectionType != item.ConnectionType {
+		row.SealedSecrets = nil
 	}
 	row.ConnectionType, row.Access, row.UpdatedAt = item.ConnectionType, item.Access, tx.Now
 	if value(item.Name) != "" {
