@@ -86,6 +86,29 @@ func TestPutWebhooks(t *testing.T) {
 	}
 }
 
+// TestPutPartOfAList: a page that does not hold all would delete the others.
+func TestPutPartOfAList(t *testing.T) {
+	t.Parallel()
+	b := withHooks(t)
+	for _, path := range []string{pre, post, "/dsr/webhook/pre_approval"} {
+		items := []any{item("c1", "one_way", "A", ""), item("c1", "one_way", "B", "")}
+		if path == "/dsr/webhook/pre_approval" {
+			items = []any{map[string]any{"name": "A", "connection_config_key": "c1"}, map[string]any{"name": "B", "connection_config_key": "c1"}}
+		}
+		b.call("PUT", path, items).want(t, http.StatusOK)
+		before := b.call("GET", path, nil).want(t, http.StatusOK)
+		for query, which := range map[string]string{"?size=1": "1 of 2", "?size=1&page=2": "2 of 2", "?page=7": "7 of 1"} {
+			part := b.call("GET", path+query, nil).want(t, http.StatusOK)
+			b.call("PUT", path, part.body).wantDetail(t, http.StatusUnprocessableEntity, "The body is page "+which+
+				", and webhooks that are not on it would be deleted. Send all webhooks: as a list, or as the page of a GET whose size holds them all.")
+			if after := b.call("GET", path, nil); after.body != before.body {
+				t.Errorf("PUT %s with %s changed something: %s", path, query, after)
+			}
+		}
+		b.call("PUT", path, before.body).want(t, http.StatusOK)
+	}
+}
+
 func TestPutWebhooksIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	b := withHooks(t)

@@ -81,7 +81,8 @@ func connectionsOf(ctx context.Context, q *db.Queries, items []api.WebhookItem) 
 	return byKey, nil
 }
 
-// readList takes a list, or the page that GET gives.
+// readList takes a list, or the page that GET gives if the whole list is on it:
+// a part of it would delete the rest.
 func readList[T any](body json.RawMessage) ([]T, error) {
 	var list []T
 	if json.Unmarshal(body, &list) == nil {
@@ -89,11 +90,17 @@ func readList[T any](body json.RawMessage) ([]T, error) {
 	}
 	var page struct {
 		Items []T `json:"items"`
+		Page  int `json:"page"`
+		Pages int `json:"pages"`
 	}
 	if err := json.Unmarshal(body, &page); err != nil {
 		return nil, edge.Unprocessable([]identity.Problem{{
 			Type: "list_type", Loc: []any{"body"}, Msg: "Input should be a valid list",
 		}})
+	}
+	if page.Page > 1 || page.Pages > 1 {
+		return nil, edge.UnprocessableText("The body is page %d of %d, and webhooks that are not on it would be deleted. "+
+			"Send all webhooks: as a list, or as the page of a GET whose size holds them all.", page.Page, page.Pages)
 	}
 	return page.Items, nil
 }
