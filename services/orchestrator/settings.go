@@ -32,8 +32,9 @@ type Settings struct {
 	DelayTimeout time.Duration `env:"PARLEY_PRIVACY_REQUEST_DELAY_TIMEOUT" envDefault:"60h" min:"1s"`
 	// IdentityTTL is the life of an identity in the vault once the request runs.
 	IdentityTTL time.Duration `env:"PARLEY_IDENTITY_TTL" envDefault:"168h" min:"1s"`
-	// RequestRetention is the age at which ended requests go; 0 is never.
-	RequestRetention time.Duration `env:"PARLEY_REQUEST_RETENTION" envDefault:"0s" min:"0s"`
+	// RequestRetention is the age at which ended requests go; 0 is never. None
+	// goes before DeliveryMaxAge, and none that failed before IdentityTTL.
+	RequestRetention time.Duration `env:"PARLEY_REQUEST_RETENTION" envDefault:"0s" min:"0s" takes:"a duration such as 8760h (0s is for ever; less than PARLEY_DELIVERY_MAX_AGE counts as that)"`
 	// EventRetention is the age at which facts go. Who is away for longer has
 	// missed them, and services are among those.
 	EventRetention time.Duration `env:"PARLEY_EVENT_RETENTION" envDefault:"720h" min:"1h"`

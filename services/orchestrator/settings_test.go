@@ -48,7 +48,7 @@ func TestBadSettingsAreToldInOneLineWithoutTheirValues(t *testing.T) {
 		"no duration":        {map[string]string{"PARLEY_DELIVERY_MAX_AGE": "secret"}, "PARLEY_DELIVERY_MAX_AGE"},
 		"short facts":        {map[string]string{"PARLEY_EVENT_RETENTION": "1s"}, "PARLEY_EVENT_RETENTION takes a duration such as 30s, 15m or 24h, at least 1h"},
 		"negative limit":     {map[string]string{"PARLEY_SUBMISSIONS_PER_MINUTE": "-1"}, "PARLEY_SUBMISSIONS_PER_MINUTE"},
-		"negative retention": {map[string]string{"PARLEY_REQUEST_RETENTION": "-1h"}, "PARLEY_REQUEST_RETENTION"},
+		"negative retention": {map[string]string{"PARLEY_REQUEST_RETENTION": "-1h"}, "less than PARLEY_DELIVERY_MAX_AGE counts as that"},
 	} {
 		_, err := process.Load[orchestrator.Settings](environ(c.change))
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
