@@ -340,7 +340,7 @@ type PreApprovalWebhookItem struct {
 	Name                string  `json:"name"`
 }
 
-// PreApprovalWebhookList A list, or the page that GET gives
+// PreApprovalWebhookList A list, or the page that GET gives, if it is the only one
 type PreApprovalWebhookList = json.RawMessage
 
 // PreApprovalWebhookPage defines model for PreApprovalWebhookPage.
@@ -511,7 +511,7 @@ type WebhookItem struct {
 	Name                *string   `json:"name,omitempty"`
 }
 
-// WebhookListBody A list, or the page that GET gives
+// WebhookListBody A list, or the page that GET gives, if it is the only one
 type WebhookListBody = json.RawMessage
 
 // WebhookOrder defines model for WebhookOrder.
@@ -632,7 +632,7 @@ type SecretsPatchRequest = Secrets
 // `client_certificate` and `client_key` (PEM). Other keys are dropped.
 type SecretsRequest = Secrets
 
-// WebhookListRequest A list, or the page that GET gives
+// WebhookListRequest A list, or the page that GET gives, if it is the only one
 type WebhookListRequest = WebhookListBody
 
 // WebhookPatchRequest defines model for WebhookPatchRequest.
