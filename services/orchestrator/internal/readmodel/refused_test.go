@@ -30,13 +30,14 @@ func TestALongExternalIDIsFoundByItsBegin(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	var dense strings.Builder // more than an index holds, also compressed
+	dense.WriteString("ÄΣꭰ𐐀") // letters whose small forms not every locale knows
 	for range 1024 {
 		dense.WriteRune(rune(0x10000 + rand.IntN(0xF0000))) //nolint:gosec // no secret
 	}
 	long := request("pri_1", 1, record.Pending)
 	long.Submission.SealedExternalID = dense.String()
 	must(t, s.Project(t.Context(), readmodel.Batch{Records: []*record.Record{long}}))
-	for _, part := range []string{dense.String(), dense.String()[:40]} {
+	for _, part := range []string{dense.String(), string([]rune(dense.String())[:10])} {
 		found, total, err := s.Search(t.Context(), readmodel.Filter{ExternalID: part}, readmodel.Order{}, 1, 50)
 		must(t, err)
 		if total != 1 || len(found) != 1 || found[0].Submission.SealedExternalID != dense.String() {

@@ -255,7 +255,8 @@ func (c *conditions) identifiers(f Filter) {
 		c.and("(id LIKE ? OR identity_hashes && ?::text[])", escapeLike(strings.ToLower(f.Fuzzy))+"%", f.FuzzyHashes)
 	}
 	if f.ExternalID != "" {
-		c.and("lower(external_id) LIKE ?", escapeLike(strings.ToLower(begin(f.ExternalID)))+"%")
+		// The database lowers both: which letters have a small form is its locale's to say.
+		c.and("lower(external_id) LIKE lower(?)", escapeLike(begin(f.ExternalID))+"%")
 	}
 }
 
