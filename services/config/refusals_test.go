@@ -34,6 +34,7 @@ func TestStaleTags(t *testing.T) {
 		{"/connection/c2", "PATCH", "/connection/c2/oauth", `{"client_secret":"other"}`},
 		{"/connection/c2", "DELETE", "/connection/c2/oauth", ""},
 		{"/connection/c2", "PUT", "/connection/c2/oauth", oauth},
+		{"/connection/c2", "PATCH", "/connection", `[{"key":"c2","connection_type":"https","access":"read","description":"New"}]`},
 		{"/connection/c2", "DELETE", "/connection/c2", ""},
 		{pre, "PATCH", pre + "/a", `{"order":1}`},
 		{pre, "DELETE", pre + "/a", ""},
@@ -60,6 +61,19 @@ func TestStaleTags(t *testing.T) {
 			t.Errorf("%s %s with the present tag: %s", c.method, c.path, got)
 		}
 	}
+}
+
+// TestTagOfOneConnection: a list of several has no version, and a connection
+// that is not there has none either.
+func TestTagOfOneConnection(t *testing.T) {
+	t.Parallel()
+	b := withHooks(t)
+	const fresh = `{"key":"fresh","connection_type":"https","access":"read"}`
+	b.call("PATCH", "/connection", "["+fresh+"]", "If-Match", `"any"`).want(t, http.StatusPreconditionFailed)
+	b.call("PATCH", "/connection", `[{"key":"c1","connection_type":"https","access":"read"},`+fresh+"]", "If-Match", `"any"`).
+		wantDetail(t, http.StatusUnprocessableEntity,
+			"If-Match names the version of one connection: send its item alone, or leave the header out.")
+	b.call("GET", "/connection/fresh", nil).want(t, http.StatusNotFound)
 }
 
 // TestKeysAreRefusedUpFront: these could never be changed again.

@@ -681,6 +681,12 @@ type ListConnectionsParamsSystemType string
 // UpsertConnectionsJSONBody defines parameters for UpsertConnections.
 type UpsertConnectionsJSONBody = []ConnectionItem
 
+// UpsertConnectionsParams defines parameters for UpsertConnections.
+type UpsertConnectionsParams struct {
+	// IfMatch Refuse the change (412) unless this is the present version
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // DeleteConnectionParams defines parameters for DeleteConnection.
 type DeleteConnectionParams struct {
 	// IfMatch Refuse the change (412) unless this is the present version
@@ -940,7 +946,7 @@ type ServerInterface interface {
 	ListConnections(w http.ResponseWriter, r *http.Request, params ListConnectionsParams)
 	// UpsertConnections Create or update connections
 	// (PATCH /api/v1/connection)
-	UpsertConnections(w http.ResponseWriter, r *http.Request)
+	UpsertConnections(w http.ResponseWriter, r *http.Request, params UpsertConnectionsParams)
 	// DeleteConnection Delete a connection
 	// (DELETE /api/v1/connection/{connection_key})
 	DeleteConnection(w http.ResponseWriter, r *http.Request, connectionKey ConnectionKey, params DeleteConnectionParams)
@@ -1117,7 +1123,7 @@ func (_ Unimplemented) ListConnections(w http.ResponseWriter, r *http.Request, p
 
 // UpsertConnections Create or update connections
 // (PATCH /api/v1/connection)
-func (_ Unimplemented) UpsertConnections(w http.ResponseWriter, r *http.Request) {
+func (_ Unimplemented) UpsertConnections(w http.ResponseWriter, r *http.Request, params UpsertConnectionsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1640,8 +1646,35 @@ func (siw *ServerInterfaceWrapper) ListConnections(w http.ResponseWriter, r *htt
 // UpsertConnections operation middleware
 func (siw *ServerInterfaceWrapper) UpsertConnections(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpsertConnectionsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.UpsertConnections(w, r)
+		siw.Handler.UpsertConnections(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4216,7 +4249,8 @@ func (response ListConnections503JSONResponse) VisitListConnectionsResponse(w ht
 }
 
 type UpsertConnectionsRequestObject struct {
-	Body *UpsertConnectionsJSONRequestBody
+	Params UpsertConnectionsParams
+	Body   *UpsertConnectionsJSONRequestBody
 }
 
 type UpsertConnectionsResponseObject interface {
@@ -4261,6 +4295,20 @@ func (response UpsertConnections403JSONResponse) VisitUpsertConnectionsResponse(
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpsertConnections412JSONResponse struct{ StaleJSONResponse }
+
+func (response UpsertConnections412JSONResponse) VisitUpsertConnectionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(412)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9160,8 +9208,10 @@ func (sh *strictHandler) ListConnections(w http.ResponseWriter, r *http.Request,
 }
 
 // UpsertConnections operation middleware
-func (sh *strictHandler) UpsertConnections(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) UpsertConnections(w http.ResponseWriter, r *http.Request, params UpsertConnectionsParams) {
 	var request UpsertConnectionsRequestObject
+
+	request.Params = params
 
 	var body UpsertConnectionsJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {

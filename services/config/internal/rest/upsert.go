@@ -24,6 +24,9 @@ func (a *API) UpsertConnections(ctx context.Context, request api.UpsertConnectio
 	}
 	var bulk api.ConnectionBulk
 	err := a.change(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if err := matchItem(ctx, tx, request.Params.IfMatch, items); err != nil {
+			return err
+		}
 		bulk = api.ConnectionBulk{Succeeded: []api.Connection{}, Failed: []api.ConnectionFailure{}}
 		for _, item := range items {
 			shown, err := a.upsertConnection(ctx, tx, item)
@@ -42,6 +45,29 @@ func (a *API) UpsertConnections(ctx context.Context, request api.UpsertConnectio
 		return nil, err
 	}
 	return api.UpsertConnections200JSONResponse(bulk), nil
+}
+
+// matchItem holds If-Match against the connection that the only item names: a
+// tag is that of one connection. One that is not there has none.
+func matchItem(ctx context.Context, tx *store.Tx, ifMatch *string, items []api.ConnectionItem) error {
+	if ifMatch == nil {
+		return nil
+	}
+	if len(items) != 1 {
+		return edge.UnprocessableText("If-Match names the version of one connection: send its item alone, or leave the header out.")
+	}
+	key, err := connectionKey(items[0])
+	if err != nil {
+		return nil // the item fails by itself, with its text
+	}
+	row, err := tx.Connection(ctx, key)
+	if isMissing(err) {
+		return match(ifMatch, "")
+	}
+	if err != nil {
+		return err
+	}
+	return match(ifMatch, connectionTag(row))
 }
 
 // checkItems refuses the whole list for what no stored row could mend: a name
