@@ -229,7 +229,7 @@ func (x *executor) execute(ctx context.Context, msg jetstream.Msg, order Executi
 	if err == nil {
 		err = x.publish(ctx, order, ExecutionCompleted, ".completed", ExecutionData{})
 	} else {
-		err = x.publish(ctx, order, ExecutionFailed, ".failed", ExecutionData{Message: failureText(err)})
+		err = x.publish(ctx, order, ExecutionFailed, ".failed", ExecutionData{Message: task.Person.withhold(failureText(err))})
 	}
 	if err != nil {
 		log.Warn("the end of an execution could not be published", "error", err)

@@ -21,14 +21,16 @@ type ExecutionTask struct {
 
 // Progress tells the orchestrator that the execution is alive, which puts off
 // its deadline. The message goes to the log of the request and must be free of
-// personal data; it may be empty.
+// personal data; values of Person that it has all the same are taken out. It may
+// be empty.
 func (t *ExecutionTask) Progress(ctx context.Context, message string) error {
 	suffix := fmt.Sprintf(".progressed.%d.%d", t.delivery, t.progress.Add(1))
-	return t.executor.publish(ctx, t.Execution, ExecutionProgressed, suffix, ExecutionData{Message: message})
+	return t.executor.publish(ctx, t.Execution, ExecutionProgressed, suffix, ExecutionData{Message: t.Person.withhold(message)})
 }
 
 // Fail is the error of a handler whose execution has failed. The message goes
-// to the log of the request and must be free of personal data.
+// to the log of the request and must be free of personal data; values of Person
+// that it has all the same are taken out.
 func Fail(message string) error { return &failError{message} }
 
 type failError struct{ message string }

@@ -142,6 +142,7 @@ func TestExecutionFails(t *testing.T) {
 		text string
 	}{
 		"with a text for the log": {events.Fail("The shop is closed"), "The shop is closed"},
+		"with personal data":      {events.Fail("no row for Ada@example.com"), "no row for [withheld]"},
 		"with any other error":    {errors.New("no row for ada@example.com"), "The executor reported an error"},
 	} {
 		t.Run(name, func(t *testing.T) {
