@@ -271,7 +271,7 @@ func TestTheMatrix(t *testing.T) {
 			}
 		}
 	}
-	for path, want := range map[string]int{"/log": 200, "/delivery": 200, "/events": 200} {
+	for path, want := range map[string]int{"/log": 200, "/tasks": 200, "/delivery": 200, "/events": 200} {
 		if code, body := s.call("GET", root6+"/"+removed+path, nil); code != want { // what was deleted can be looked up
 			t.Errorf("%s of a deleted request: %d %s", path, code, body)
 		}

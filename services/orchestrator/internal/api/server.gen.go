@@ -304,6 +304,9 @@ type ServerInterface interface {
 	// SoftDeleteRequest Hide a request
 	// (POST /api/v1/privacy-request/{privacy_request_id}/soft-delete)
 	SoftDeleteRequest(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID)
+	// ListTasks List the graph tasks of a request
+	// (GET /api/v1/privacy-request/{privacy_request_id}/tasks)
+	ListTasks(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID)
 }
 
 // Unimplemented server implementation that returns http.StatusNotImplemented for each endpoint.
@@ -429,6 +432,12 @@ func (_ Unimplemented) RetryRequest(w http.ResponseWriter, r *http.Request, priv
 // SoftDeleteRequest Hide a request
 // (POST /api/v1/privacy-request/{privacy_request_id}/soft-delete)
 func (_ Unimplemented) SoftDeleteRequest(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListTasks List the graph tasks of a request
+// (GET /api/v1/privacy-request/{privacy_request_id}/tasks)
+func (_ Unimplemented) ListTasks(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1240,6 +1249,32 @@ func (siw *ServerInterfaceWrapper) SoftDeleteRequest(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// ListTasks operation middleware
+func (siw *ServerInterfaceWrapper) ListTasks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "privacy_request_id" -------------
+	var privacyRequestID RequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "privacy_request_id", chi.URLParam(r, "privacy_request_id"), &privacyRequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "privacy_request_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListTasks(w, r, privacyRequestID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -1367,6 +1402,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/api/v1/privacy-request/{privacy_request_id}/log", wrapper.GetLog)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/privacy-request/{privacy_request_id}/tasks", wrapper.ListTasks)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/api/v1/privacy-request/{privacy_request_id}/events", wrapper.FollowRequest)
@@ -3004,6 +3042,56 @@ func (response SoftDeleteRequest503JSONResponse) VisitSoftDeleteRequestResponse(
 	return err
 }
 
+type ListTasksRequestObject struct {
+	PrivacyRequestID RequestID `json:"privacy_request_id"`
+}
+
+type ListTasksResponseObject interface {
+	VisitListTasksResponse(w http.ResponseWriter) error
+}
+
+type ListTasks200JSONResponse []map[string]interface{}
+
+func (response ListTasks200JSONResponse) VisitListTasksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTasks404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ListTasks404JSONResponse) VisitListTasksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTasks503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListTasks503JSONResponse) VisitListTasksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListRequests List privacy requests
@@ -3068,6 +3156,9 @@ type StrictServerInterface interface {
 	// SoftDeleteRequest Hide a request
 	// (POST /api/v1/privacy-request/{privacy_request_id}/soft-delete)
 	SoftDeleteRequest(ctx context.Context, request SoftDeleteRequestRequestObject) (SoftDeleteRequestResponseObject, error)
+	// ListTasks List the graph tasks of a request
+	// (GET /api/v1/privacy-request/{privacy_request_id}/tasks)
+	ListTasks(ctx context.Context, request ListTasksRequestObject) (ListTasksResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -3675,6 +3766,32 @@ func (sh *strictHandler) SoftDeleteRequest(w http.ResponseWriter, r *http.Reques
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(SoftDeleteRequestResponseObject); ok {
 		if err := validResponse.VisitSoftDeleteRequestResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListTasks operation middleware
+func (sh *strictHandler) ListTasks(w http.ResponseWriter, r *http.Request, privacyRequestID RequestID) {
+	var request ListTasksRequestObject
+
+	request.PrivacyRequestID = privacyRequestID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTasks(ctx, request.(ListTasksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTasks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListTasksResponseObject); ok {
+		if err := validResponse.VisitListTasksResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

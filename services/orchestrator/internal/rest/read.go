@@ -182,6 +182,14 @@ func (s *Server) GetLog(ctx context.Context, r api.GetLogRequestObject) (api.Get
 	return api.GetLog200JSONResponse(edge.NewPage(items, total, p.Page, p.Size)), nil
 }
 
+// ListTasks says that a request has no graph tasks (contract §6.7).
+func (s *Server) ListTasks(ctx context.Context, r api.ListTasksRequestObject) (api.ListTasksResponseObject, error) {
+	if _, err := s.find(ctx, r.PrivacyRequestID); err != nil {
+		return nil, err
+	}
+	return api.ListTasks200JSONResponse{}, nil
+}
+
 // GetDeliveries shows the calls of a request with their attempts.
 func (s *Server) GetDeliveries(ctx context.Context, r api.GetDeliveriesRequestObject) (api.GetDeliveriesResponseObject, error) {
 	rec, err := s.find(ctx, r.PrivacyRequestID)
