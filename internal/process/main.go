@@ -23,8 +23,10 @@ const StopWithin = 20 * time.Second
 func Main(service string, run func(ctx context.Context, environ map[string]string) error) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	environ := Environ()
+	collectSeldom(environ)
 	os.Exit(mainCode(mainProcess{
-		name: programName(service), environ: Environ(), signals: signals, stderr: os.Stderr, within: StopWithin,
+		name: programName(service), environ: environ, signals: signals, stderr: os.Stderr, within: StopWithin,
 	}, run))
 }
 
