@@ -57,6 +57,12 @@ test-unit: ## Run the tests of all modules but the end-to-end ones, with the rac
 e2e: ## Run the end-to-end tests: four processes, NATS and Postgres
 	go test -race -count=1 -timeout 20m $(E2E)
 
+.PHONY: bench
+bench: ## Measure lifecycles over the real stack beside a bare floor; SCENARIO and FLAGS for others, go run ./bench/lifecycle -h
+	@mkdir -p bin
+	go build -trimpath -o bin/bench-lifecycle ./bench/lifecycle
+	bin/bench-lifecycle $(SCENARIO:%=-scenario %) -out bench/out/lifecycle$(SCENARIO:%=-%).json $(FLAGS)
+
 .PHONY: bench-dispatch
 bench-dispatch: ## Measure calls a second beside bare posts; SCENARIO and FLAGS for others, go run ./bench/dispatch -h
 	@mkdir -p bin

@@ -1,0 +1,128 @@
+// Package child runs the parts of a benchmark as processes of their own: the
+// program starts itself again in a role. What the parts use can then be told
+// apart, and none shares memory or a scheduler with what is measured.
+package child
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime/pprof"
+	"syscall"
+	"time"
+)
+
+const roleVariable = "PARLEY_BENCH_ROLE"
+
+// Role is what a child does until ctx ends. One that has an address tells it
+// with Tell.
+type Role func(ctx context.Context, environ map[string]string) error
+
+// Play plays the role that the environment asks for, if it asks for one. Call
+// it first in main.
+func Play(ctx context.Context, environ map[string]string, roles map[string]Role) (played bool, err error) {
+	role, ok := roles[environ[roleVariable]]
+	if !ok {
+		return false, nil
+	}
+	return true, role(ctx, environ)
+}
+
+// Tell says an address to who started this process, and takes CPU profiles for
+// it from then on.
+func Tell(url string) error {
+	if err := json.NewEncoder(os.Stdout).Encode(url); err != nil {
+		return err
+	}
+	go profileOnDemand(os.Stdin, os.Stdout)
+	return nil
+}
+
+// profileOnDemand begins a CPU profile with every line that names a file, and
+// ends it with the next line that is empty. Each line is answered by an empty
+// one.
+func profileOnDemand(in io.Reader, out io.Writer) {
+	lines := bufio.NewScanner(in)
+	var file *os.File
+	for lines.Scan() {
+		if name := lines.Text(); name != "" {
+			var err error
+			if file, err = os.Create(name); err == nil { //nolint:gosec // the path is of who measures
+				_ = pprof.StartCPUProfile(file)
+			}
+		} else {
+			pprof.StopCPUProfile()
+			_ = file.Close()
+		}
+		_, _ = fmt.Fprintln(out)
+	}
+}
+
+// Child is a process of the benchmark.
+type Child struct {
+	// URL is what the child has told.
+	URL string
+
+	cmd *exec.Cmd
+	in  io.Writer
+	out *bufio.Reader
+}
+
+// Start starts this program in a role, and waits for its address.
+func Start(role string, environ ...string) (*Child, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self) //nolint:gosec,noctx // it is this program, and it ends by Stop
+	cmd.Env = append(os.Environ(), append(environ, roleVariable+"="+role)...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	c := &Child{cmd: cmd, in: in, out: bufio.NewReader(out)}
+	line, err := c.out.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &c.URL)
+	}
+	if err != nil {
+		c.Stop()
+		return nil, fmt.Errorf("%s did not start: %w", role, err)
+	}
+	return c, nil
+}
+
+// Stop asks the process to end, and waits until it has.
+func (c *Child) Stop() {
+	if c == nil {
+		return
+	}
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	late := time.AfterFunc(time.Minute, func() { _ = c.cmd.Process.Kill() })
+	defer late.Stop()
+	_ = c.cmd.Wait()
+}
+
+// Profile begins a CPU profile of the process, in a file; "" ends it.
+func (c *Child) Profile(file string) error {
+	if _, err := fmt.Fprintln(c.in, file); err != nil {
+		return err
+	}
+	_, err := c.out.ReadString('\n')
+	return err
+}
+
+// PID of the process.
+func (c *Child) PID() int { return c.cmd.Process.Pid }
