@@ -31,7 +31,7 @@ var shares = []struct {
 	kind  string
 	share int
 }{
-	{tell, 14}, {ask, 20}, {derive, 14}, {halt, 20}, {expire, 6}, {broken, 4}, {flaky, 6}, {unheard, 2}, {deny, 6}, {cancel, 8},
+	{tell, 15}, {ask, 20}, {derive, 15}, {halt, 22}, {expire, 6}, {broken, 2}, {flaky, 5}, {unheard, 1}, {deny, 6}, {cancel, 8},
 }
 
 func drawKind(r *rand.Rand) string {
@@ -63,9 +63,9 @@ var hooks = map[string][]hook{
 	derive:  {{pre, twoWay, "/two"}, {pre, twoWay, "/three"}, {post, oneWay, "/one"}},
 	halt:    {{pre, oneWay, "/one"}, {pre, twoWay, "/two"}, {pre, twoWay, "/three"}, {post, oneWay, "/four"}},
 	expire:  {{pre, twoWay, "/three"}, {pre, twoWay, "/two"}},
-	broken:  {{pre, twoWay, "/four"}, {post, twoWay, "/one"}},
+	broken:  {{pre, twoWay, "/two"}, {post, twoWay, "/one"}},
 	flaky:   {{pre, twoWay, "/three"}, {pre, oneWay, "/two"}, {post, twoWay, "/one"}},
-	unheard: {{pre, oneWay, "/four"}, {pre, twoWay, "/one"}},
+	unheard: {{pre, oneWay, "/one"}, {pre, twoWay, "/two"}},
 	deny:    {{pre, twoWay, "/one"}},
 	cancel:  {{pre, oneWay, "/one"}, {pre, twoWay, "/four"}, {pre, twoWay, "/two"}, {post, oneWay, "/three"}},
 }

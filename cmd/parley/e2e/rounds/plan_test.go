@@ -71,9 +71,11 @@ func newPlan(seed uint64) plan {
 	return p
 }
 
-// drawService draws what happens to a service.
+// drawService draws what happens to a service, more often to those through which
+// every request goes.
 func drawService(r *rand.Rand) fault {
-	f := fault{after: millis(r, 200, 900), target: serviceNames[r.IntN(len(serviceNames))]}
+	targets := []string{"config", "orchestrator", "orchestrator", "orchestrator", "dispatcher", "dispatcher", "dispatcher", "callback", "callback"}
+	f := fault{after: millis(r, 200, 900), target: targets[r.IntN(len(targets))]}
 	switch r.IntN(4) {
 	case 0, 1:
 		f.what, f.lasts = kill, millis(r, 0, 1000)

@@ -88,7 +88,7 @@ func (rd *round) decide(ctx context.Context, c receiver.Call, kind string, id re
 	seen.Status = http.StatusOK
 	at := kind + " " + string(id.WebhookPhase()) + " " + c.Path
 	switch {
-	case at == "broken pre /four" && !mended, at == "unheard pre /four", at == "flaky pre /three" && number == 1:
+	case at == "broken pre /two" && !mended, at == "unheard pre /one", at == "flaky pre /three" && number == 1:
 		seen.Status = http.StatusInternalServerError
 		return receiver.Status(seen.Status)
 	case at == "derive pre /two":
