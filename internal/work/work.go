@@ -100,7 +100,10 @@ type Call struct {
 	Attempt   int            `json:"attempt"` // from 1
 	// Missed are those of the earlier attempts that were ordered and not made,
 	// for a reason that was not the receiver's.
-	Missed    int       `json:"missed,omitempty"`
+	Missed int `json:"missed,omitempty"`
+	// Abandoned counts the earlier messages of this attempt that were delivered
+	// too often while nobody said what came of them.
+	Abandoned int       `json:"abandoned,omitempty"`
 	OrderedAt time.Time `json:"ordered_at"`
 	// Until is the deadline over all attempts of a two_way call.
 	Until       time.Time `json:"until"`

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -324,29 +323,6 @@ func TestUnreadableWork(t *testing.T) {
 	b.start()
 	_, err := b.js.Publish(t.Context(), events.CallSubject("con_1", "pri_1"), []byte("not a call"))
 	must(t, err)
-	b.settled()
-}
-
-func TestUndeliverableWork(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	var calls atomic.Int32
-	b.connection("con_1", catalog.Secrets{URL: b.receiver(func(http.ResponseWriter, *http.Request) { calls.Add(1) }), Authorization: "s3cret"})
-	call := b.call("con_1", record.Pre, record.TwoWay)
-	b.order(call)
-	// Somebody takes the call 20 times and gives it back.
-	consumer, err := b.js.CreateConsumer(t.Context(), events.StreamWork, laneConsumer("con_1"))
-	must(t, err)
-	for range 20 {
-		msg, err := consumer.Next()
-		must(t, err)
-		must(t, msg.Nak())
-	}
-	b.start()
-	f := b.expect(events.WebhookFailed, events.OutcomePoison)
-	if calls.Load() != 0 || f.ID() != call.CallID+".1.failed" {
-		t.Errorf("%d calls, %s", calls.Load(), f.ID())
-	}
 	b.settled()
 }
 

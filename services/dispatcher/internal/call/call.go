@@ -43,9 +43,6 @@ import (
 	"github.com/parley-dsr/parley/services/dispatcher/internal/retry"
 )
 
-// maxDeliveries is how often a message may be delivered without an end.
-const maxDeliveries = 20
-
 // Records reads the record of a request.
 type Records interface {
 	Get(ctx context.Context, key string) (topology.Entry, error)
@@ -119,7 +116,7 @@ func (c *Caller) Handle(ctx context.Context, msg jetstream.Msg) (lane.Health, er
 	}
 	ctx, span := c.begin(ctx, &call)
 	defer span.End()
-	health, err := c.handle(ctx, call, meta.NumDelivered)
+	health, err := c.live(ctx, call, meta)
 	if err != nil {
 		tracing.Fail(span, "not handled, it comes again")
 	}
@@ -131,10 +128,7 @@ func complete(call work.Call) bool {
 		events.ValidToken(call.Webhook.ConnectionID) && call.Attempt > 0
 }
 
-func (c *Caller) handle(ctx context.Context, call work.Call, delivered uint64) (lane.Health, error) {
-	if delivered > maxDeliveries {
-		return lane.Unknown, c.end(ctx, call, notMade(call, events.OutcomePoison))
-	}
+func (c *Caller) handle(ctx context.Context, call work.Call) (lane.Health, error) {
 	connection := readAhead(func() (catalog.Connection, error) {
 		return c.Connections.Connection(ctx, call.Webhook.ConnectionID)
 	})

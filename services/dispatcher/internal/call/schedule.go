@@ -24,30 +24,38 @@ func (c *Caller) schedule(ctx context.Context, call work.Call, at time.Time) (ti
 	at = wholeSecond(at)
 	next := call
 	next.Attempt++
-	data, err := json.Marshal(next)
+	next.Abandoned = 0
+	ack, err := c.put(ctx, next, fmt.Sprintf("%s.%d", next.CallID, next.Attempt), at)
 	if err != nil {
-		return at, fmt.Errorf("call: encode: %w", err)
-	}
-	id := fmt.Sprintf("%s.%d", next.CallID, next.Attempt)
-	var ack *jetstream.PubAck
-	err = insist(ctx, func() error {
-		var err error
-		ack, err = c.JetStream.PublishMsg(ctx,
-			&nats.Msg{Subject: events.TimerSubject(next.CallID, next.Attempt), Data: data},
-			jetstream.WithMsgID(id),
-			jetstream.WithExpectStream(events.StreamWork),
-			jetstream.WithScheduleAt(at),
-			jetstream.WithScheduleTarget(events.CallSubject(next.Webhook.ConnectionID, next.RequestID)),
-		)
-		return err
-	})
-	if err != nil {
-		return at, fmt.Errorf("call: schedule: %w", err)
+		return at, err
 	}
 	if ack.Duplicate {
 		c.Logger.Info("the next attempt was ordered before", "call_id", next.CallID, "attempt", next.Attempt)
 	}
 	return at, nil
+}
+
+// put stores an attempt, which the server moves to its lane at a whole second.
+func (c *Caller) put(ctx context.Context, call work.Call, id string, at time.Time) (ack *jetstream.PubAck, err error) {
+	data, err := json.Marshal(call)
+	if err != nil {
+		return nil, fmt.Errorf("call: encode: %w", err)
+	}
+	err = insist(ctx, func() error {
+		var err error
+		ack, err = c.JetStream.PublishMsg(ctx,
+			&nats.Msg{Subject: events.TimerSubject(call.CallID, call.Attempt), Data: data},
+			jetstream.WithMsgID(id),
+			jetstream.WithExpectStream(events.StreamWork),
+			jetstream.WithScheduleAt(at),
+			jetstream.WithScheduleTarget(events.CallSubject(call.Webhook.ConnectionID, call.RequestID)),
+		)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("call: schedule: %w", err)
+	}
+	return ack, nil
 }
 
 func wholeSecond(t time.Time) time.Time {

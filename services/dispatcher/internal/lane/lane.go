@@ -43,6 +43,7 @@ type lane struct {
 	breaker      *breaker
 	touched      atomic.Int64 // unix nanoseconds
 	inFlight     atomic.Int64
+	held         held
 }
 
 // touch notes that there is, or may be, work.
@@ -191,15 +192,22 @@ func giveBack(messages jetstream.MessagesContext) {
 
 // start runs the handler, and gives what is closed when it has ended. How many
 // run at once is bounded by the server, which holds back what exceeds the
-// consumer's limit.
+// consumer's limit. A message that is being worked on is not begun again.
 func (l *lane) start(handling context.Context, msg jetstream.Msg) (ended <-chan struct{}) {
 	l.touch()
+	done := make(chan struct{})
+	release, ok := l.held.take(msg)
+	if !ok {
+		close(done)
+		return done
+	}
 	l.inFlight.Add(1)
 	l.keeper.inFlight.Inc()
-	report, done := l.breaker.begin(), make(chan struct{})
+	report := l.breaker.begin()
 	connected := l.keeper.js.Conn().Stats().Reconnects
 	l.keeper.calls.Go(func() {
 		defer func() {
+			release()
 			l.touch()
 			l.inFlight.Add(-1)
 			l.keeper.inFlight.Dec()
