@@ -86,6 +86,10 @@ bench-halts: ## Measure 100 000 halted requests: memory, expiry, resume; FLAGS f
 test-faults: ## Kill, race, expire and restore under load, and end with nothing lost
 	go test -count=1 -tags faults ./cmd/parley/e2e -run '$(FAULTS)' -timeout 40m -parallel 3 $(FLAGS)
 
+.PHONY: test-upgrade
+test-upgrade: ## Run the version before beside this one, in both orders; BEFORE=<revision> for another than HEAD~1
+	BEFORE='$(BEFORE)' go test -v -race -count=1 -tags upgrade ./cmd/parley/e2e -run '^TestUpgrade' -timeout 20m -parallel 3 $(FLAGS)
+
 .PHONY: bench-search
 bench-search: ## Measure every filter and sort of the list over 200 000 stored requests; SEARCH_ROWS for others
 	go test -run '^$$' -bench '^BenchmarkSearch$$' -benchtime 1x -timeout 30m ./services/orchestrator/internal/readmodel
@@ -115,6 +119,7 @@ fmt-check: ## Fail if a Go file is not formatted
 vet: ## Run go vet
 	go vet $(PACKAGES)
 	go vet -tags faults $(E2E)
+	go vet -tags upgrade $(E2E)
 
 .PHONY: modules
 modules: ## Build every module by itself, and check that its go.mod is tidy

@@ -55,12 +55,23 @@ func beNATS(dir, file, addr string) error {
 	return nil
 }
 
-// built is where the binaries are, once they are built.
-var built string
+// built are the folders with binaries, once they are built.
+var built struct {
+	mu   sync.Mutex
+	dirs []string
+}
+
+func removeLater(dir string) {
+	built.mu.Lock()
+	defer built.mu.Unlock()
+	built.dirs = append(built.dirs, dir)
+}
 
 func removeBinaries() {
-	if built != "" {
-		_ = os.RemoveAll(built) // a folder for temporary files
+	built.mu.Lock()
+	defer built.mu.Unlock()
+	for _, dir := range built.dirs {
+		_ = os.RemoveAll(dir) // a folder for temporary files
 	}
 }
 
@@ -74,7 +85,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	built = dir
+	removeLater(dir)
 	packages := []string{
 		"github.com/parley-dsr/parley/cmd/parley",
 		"github.com/parley-dsr/parley/services/config/cmd/parley-config",
