@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -141,26 +140,6 @@ func (g *ground) waiting(ctx context.Context, filter string) (subjects map[strin
 		return nil, false
 	}
 	return info.State.Subjects, true
-}
-
-// unowed takes out the work that nobody will ever be given: it stands in the
-// stream, and its consumer has nothing before it and nothing in hand. A NATS
-// server that is killed may come back with a message that was acknowledged, and
-// know that it was; nothing waits for it, and the next restart takes it away.
-func (g *ground) unowed(ctx context.Context, work map[string]uint64) {
-	for subject := range work {
-		if !strings.HasPrefix(subject, "dsr.work.command.") {
-			continue
-		}
-		consumer, err := g.js.Consumer(ctx, events.StreamWork, topology.ConsumerCommands)
-		if err != nil {
-			continue
-		}
-		if info := consumer.CachedInfo(); info.NumPending == 0 && info.NumAckPending == 0 {
-			g.t.Logf("the server has kept, and gives to nobody, %s", subject)
-			delete(work, subject)
-		}
-	}
 }
 
 // callsOf are the calls of a request that the receiver got.

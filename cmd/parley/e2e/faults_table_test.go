@@ -192,7 +192,6 @@ func (g *ground) checkLeftovers() {
 	g.lapseAll("")
 	eventually(g.t, func() (bool, string) {
 		work, known := g.waiting(g.t.Context(), ">")
-		g.unowed(g.t.Context(), work)
 		return known && len(work) == 0, fmt.Sprintf("work is left: %v%s", work, g.consumers())
 	})
 }

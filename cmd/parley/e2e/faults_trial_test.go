@@ -231,9 +231,6 @@ func (tr *trial) look(ctx context.Context, clients *sync.WaitGroup) bool {
 		return false
 	}
 	work, known := tr.g.waiting(ctx, ">")
-	if tr.lapses > 0 {
-		tr.g.unowed(ctx, work)
-	}
 	return known && len(work) == 0 && len(tr.asked()) == len(before)
 }
 

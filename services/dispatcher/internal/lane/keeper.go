@@ -71,7 +71,8 @@ type Config struct {
 const (
 	// forgetBreaker is how long a breaker is kept for a lane without work.
 	forgetBreaker = time.Hour
-	// dateEvery is how often the age of the oldest calls is looked up.
+	// dateEvery is how often the age of the oldest calls is looked up, and
+	// whether any are left over.
 	dateEvery = 10 * time.Second
 )
 
@@ -180,6 +181,7 @@ func (k *Keeper) note(ctx context.Context, waiting map[string]backlog) {
 	before := k.lastLook()
 	if time.Since(k.dated) >= dateEvery {
 		before, k.dated = nil, time.Now()
+		k.clean(ctx, waiting)
 	}
 	for id, now := range waiting {
 		now.oldest = before[id].oldest

@@ -120,6 +120,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	lost := l.NATS.StatusChanged(nats.RECONNECTING)
 	defer l.NATS.RemoveStatusListener(lost)
 	group.Go("connection", func(ctx context.Context) error { return l.follow(ctx, lost) })
+	group.Go("leftovers", l.clean)
 	for _, source := range sources() {
 		group.Go(source.config.Durable, func(ctx context.Context) error { return l.pull(ctx, source, shards) })
 	}
