@@ -83,11 +83,18 @@ func (h *house) calls(ctx context.Context) (map[string][]parts.Call, error) {
 	}
 	byRequest := map[string][]parts.Call{}
 	for _, one := range all {
-		c, err := record.ParseCallID(one.ID)
-		if err != nil {
-			continue // one of the floor's
+		if id := requestOf(one); id != "" { // or else it is one of the floor's
+			byRequest[id] = append(byRequest[id], one)
 		}
-		byRequest[c.RequestID] = append(byRequest[c.RequestID], one)
 	}
 	return byRequest, nil
+}
+
+// requestOf is the request that a call is about.
+func requestOf(c parts.Call) string {
+	id, err := record.ParseCallID(c.ID)
+	if err != nil {
+		return ""
+	}
+	return id.RequestID
 }

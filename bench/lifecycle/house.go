@@ -20,7 +20,6 @@ import (
 	"github.com/parley-dsr/parley/bench/internal/parts"
 	"github.com/parley-dsr/parley/internal/embedded"
 	"github.com/parley-dsr/parley/internal/keyring"
-	"github.com/parley-dsr/parley/internal/topology"
 )
 
 // house is the whole installation: four services, NATS, Postgres and a called
@@ -208,11 +207,6 @@ func (h *house) postgresPID() int {
 		}
 	}
 	return 0
-}
-
-// bucket opens a bucket.
-func (h *house) bucket(ctx context.Context, name string) (*topology.Bucket, error) {
-	return topology.AwaitBucket(ctx, h.js, name, nil)
 }
 
 func (h *house) close() {

@@ -122,11 +122,23 @@ func (s size) flushes(name string) bool { return s.flush == "both" || s.flush ==
 func (s size) play(ctx context.Context) error {
 	r := newResults(s)
 	for _, flush := range flushes {
-		if !s.flushes(flush.name) || !s.plays("throughput") && !(s.plays("lanes") && flush.name == "lazy") {
+		if !s.flushes(flush.name) {
 			continue
 		}
-		if err := s.throughput(ctx, flush.name, flush.sync, r); err != nil {
-			return fmt.Errorf("throughput, flush %s: %w", flush.sync, err)
+		if s.plays("throughput") || s.plays("lanes") && flush.name == "lazy" {
+			if err := s.throughput(ctx, flush.name, flush.sync, r); err != nil {
+				return fmt.Errorf("throughput, flush %s: %w", flush.sync, err)
+			}
+		}
+		if s.plays("latency") {
+			if err := s.latency(ctx, flush.name, flush.sync, r); err != nil {
+				return fmt.Errorf("latency, flush %s: %w", flush.sync, err)
+			}
+		}
+	}
+	if s.plays("growth") {
+		if err := s.growth(ctx, r); err != nil {
+			return fmt.Errorf("growth: %w", err)
 		}
 	}
 	r.print(os.Stdout)

@@ -2,12 +2,9 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
-	"text/tabwriter"
 
 	"github.com/parley-dsr/parley/bench/internal/load"
 )
@@ -32,8 +29,16 @@ type rates struct {
 
 // results are what the file gets. What was not played is left out.
 type results struct {
-	Always      *rates `json:"always,omitempty"`
-	Lazy        *rates `json:"lazy,omitempty"`
+	Always *rates `json:"always,omitempty"`
+	Lazy   *rates `json:"lazy,omitempty"`
+	// At 200 requests a second, flush lazy.
+	FirstCallP50 *float64  `json:"first_call_p50_ms_at_200,omitempty"`
+	FirstCallP99 *float64  `json:"first_call_p99_ms_at_200,omitempty"`
+	Start        *float64  `json:"start_seconds_at_100k,omitempty"`
+	Latency      []latency `json:"latency,omitempty"`
+	Lanes        []lane    `json:"lanes,omitempty"`
+	Growth       []stand   `json:"growth,omitempty"`
+
 	Processors  int    `json:"processors"`
 	Connections int    `json:"connections"`
 	Concurrency int    `json:"concurrency"`
@@ -49,38 +54,42 @@ func newResults(s size) *results {
 }
 
 // throughput keeps the medians of the turns.
-func (r *results) throughput(name string, lifecycles, floors []turn) error {
-	of := func(turns []turn, figure func(i int, t turn) float64) float64 {
-		var all []float64
-		for i, t := range turns {
-			all = append(all, figure(i, t))
-		}
-		return load.Median(all)
+func (r *results) throughput(name string, lifecycles, floors []turn) {
+	perSecond := func(t turn) float64 { return t.perSecond }
+	stored := func(t turn) float64 { return t.stored }
+	var ratios, processorRatios []float64
+	for i, t := range lifecycles {
+		ratios = append(ratios, t.perSecond/floors[i].perSecond)
+		processorRatios = append(processorRatios, floors[i].all()/t.all())
 	}
-	parts := func(turns []turn) map[string]float64 {
-		all := map[string]float64{}
-		for part := range turns[0].processor {
-			all[part] = of(turns, func(_ int, t turn) float64 { return t.processor[part] })
-		}
-		return all
-	}
-	perSecond := func(_ int, t turn) float64 { return t.perSecond }
 	got := &rates{
-		LifecyclesPerSecond: of(lifecycles, perSecond), FloorPerSecond: of(floors, perSecond),
-		Ratio:          of(lifecycles, func(i int, t turn) float64 { return t.perSecond / floors[i].perSecond }),
-		ProcessorRatio: of(lifecycles, func(i int, t turn) float64 { return floors[i].all() / t.all() }),
-		Processor:      parts(lifecycles), FloorProcessor: parts(floors),
-		Behind:      of(lifecycles, func(_ int, t turn) float64 { return t.behind.Seconds() }),
-		Stored:      of(lifecycles, func(_ int, t turn) float64 { return t.stored }),
-		FloorStored: of(floors, func(_ int, t turn) float64 { return t.stored }),
+		LifecyclesPerSecond: medianOf(lifecycles, perSecond), FloorPerSecond: medianOf(floors, perSecond),
+		Ratio: load.Median(ratios), ProcessorRatio: load.Median(processorRatios),
+		Processor: processorOf(lifecycles), FloorProcessor: processorOf(floors),
+		Behind: medianOf(lifecycles, func(t turn) float64 { return t.behind.Seconds() }),
+		Stored: medianOf(lifecycles, stored), FloorStored: medianOf(floors, stored),
 	}
-	switch name {
-	case "always":
+	if name == "always" {
 		r.Always = got
-	case "lazy":
-		r.Lazy = got
+		return
 	}
-	return nil
+	r.Lazy = got
+}
+
+// latency keeps what was measured at a rate.
+func (r *results) latency(l latency) {
+	r.Latency = append(r.Latency, l)
+	if l.Flush == "lazy" && l.Rate == 200 {
+		r.FirstCallP50, r.FirstCallP99 = &l.FirstCallP50, &l.FirstCallP99
+	}
+}
+
+// grown keeps what was measured with so many requests in flight.
+func (r *results) grown(one stand) {
+	r.Growth = append(r.Growth, one)
+	if one.InFlight == 100_000 {
+		r.Start = &one.Start
+	}
 }
 
 // save writes the results, if somebody wants them.
@@ -96,47 +105,4 @@ func (r *results) save(file string) error {
 		return err
 	}
 	return os.WriteFile(file, append(data, '\n'), 0o644) //nolint:gosec // results are for all
-}
-
-// print prints what was found.
-func (r *results) print(out io.Writer) {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	line := func(format string, args ...any) { _, _ = fmt.Fprintf(table, format+"\n", args...) }
-	r.printRates(line)
-	_ = table.Flush()
-	_, _ = fmt.Fprintf(out, "%d processors, %d connections with %d calls in flight each, %d lifecycles in flight, medians of %d turns\n",
-		r.Processors, r.Connections, r.Concurrency, r.InFlight, r.Pairs)
-}
-
-func (r *results) printRates(line func(string, ...any)) {
-	if r.Always == nil && r.Lazy == nil {
-		return
-	}
-	line("flush\tlifecycles/s\tfloor/s\tratio\tby processor time\tstored (floor)\tread model behind")
-	for _, one := range []struct {
-		name string
-		*rates
-	}{{"always", r.Always}, {"2m", r.Lazy}} {
-		if one.rates == nil {
-			continue
-		}
-		line("%s\t%.0f\t%.0f\t%.2f\t%.2f\t%.1f (%.0f)\t%.2f s", one.name, one.LifecyclesPerSecond, one.FloorPerSecond, one.Ratio,
-			one.ProcessorRatio, one.Stored, one.FloorStored, one.Behind)
-	}
-	line("")
-	line("processor, µs a lifecycle\talways\tfloor\t2m\tfloor")
-	figure := func(r *rates, of func(*rates) map[string]float64, part string) string {
-		if r == nil {
-			return ""
-		}
-		if v, ok := of(r)[part]; ok {
-			return fmt.Sprintf("%.0f", v)
-		}
-		return "-"
-	}
-	whole, bare := func(r *rates) map[string]float64 { return r.Processor }, func(r *rates) map[string]float64 { return r.FloorProcessor }
-	for _, part := range append([]string{"clients", partReceiver, partNATS, partPostgres}, services...) {
-		line("%s\t%s\t%s\t%s\t%s", part, figure(r.Always, whole, part), figure(r.Always, bare, part), figure(r.Lazy, whole, part), figure(r.Lazy, bare, part))
-	}
-	line("")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -63,6 +64,33 @@ func (w *watcher) count() int {
 	defer w.mu.Unlock()
 	return w.seen
 }
+
+// awaitCount waits until so many have completed or halted since the reset.
+func (w *watcher) awaitCount(ctx context.Context, n int) error {
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	last, since := -1, time.Now()
+	for {
+		count := w.count()
+		if count >= n {
+			return w.problem()
+		}
+		if count != last {
+			last, since = count, time.Now()
+		}
+		if time.Since(since) > stuck {
+			return fmt.Errorf("%d of %d requests went on, and no other for %s", count, n, stuck)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
+		}
+	}
+}
+
+// stuck is how long nothing happens before it is given up.
+const stuck = 2 * time.Minute
 
 // problem is the failure of a request, if one has failed.
 func (w *watcher) problem() error {
