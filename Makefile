@@ -85,6 +85,16 @@ bench-halts: ## Measure 100 000 halted requests: memory, expiry, resume; FLAGS f
 .PHONY: test-faults
 test-faults: ## Kill, race, expire and restore under load, and end with nothing lost
 	go test -count=1 -tags faults ./cmd/parley/e2e -run '$(FAULTS)' -timeout 40m -parallel 3 $(FLAGS)
+	@$(MAKE) --no-print-directory test-rounds
+
+# One round is reproduced by its seed: make test-rounds ROUNDS=1 SEED=…
+ROUNDS ?= 20
+SEED ?=
+
+.PHONY: test-rounds
+test-rounds: ## Break everything at random below 300 requests, ROUNDS times, and check what must be true; SEED repeats a round
+	PARLEY_FAULT_ROUNDS='$(ROUNDS)' PARLEY_FAULT_SEED='$(SEED)' \
+		go test -v -count=1 -tags faults ./cmd/parley/e2e/rounds -run '^TestRounds$$' -timeout 90m
 
 .PHONY: test-upgrade
 test-upgrade: ## Run the version before beside this one, in both orders; BEFORE=<revision> for another than HEAD~1

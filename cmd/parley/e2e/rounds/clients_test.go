@@ -21,14 +21,18 @@ import (
 const (
 	// answerWithin is how long a client waits for one answer.
 	answerWithin = 10 * time.Second
-	// tryAgainAfter is how soon it asks again.
-	tryAgainAfter = 150 * time.Millisecond
+	// tryAgainAfter is how soon it asks again, and then twice as late each time.
+	tryAgainAfter, tryAgainAtMost = 150 * time.Millisecond, 3 * time.Second
+	// atOnce is how many persons submit at the same time. What is submitted
+	// again, because it was not answered in time, is one more request: a
+	// multitude that insists would keep a slow machine from ever catching up.
+	atOnce = 24
 )
 
 // again asks until there is an answer that is none of a server in trouble. It
 // gives the number of times that it asked.
 func again(ctx context.Context, ask func(ctx context.Context) (int, error)) (status, asked int) {
-	for ctx.Err() == nil {
+	for wait := tryAgainAfter; ctx.Err() == nil; wait = min(2*wait, tryAgainAtMost) {
 		one, cancel := context.WithTimeout(ctx, answerWithin)
 		asked++
 		status, err := ask(one)
@@ -36,7 +40,7 @@ func again(ctx context.Context, ask func(ctx context.Context) (int, error)) (sta
 		if err == nil && status < http.StatusInternalServerError {
 			return status, asked
 		}
-		pause(ctx, tryAgainAfter)
+		pause(ctx, wait)
 	}
 	return 0, asked
 }
@@ -85,10 +89,14 @@ type bulk struct {
 func (rd *round) come(ctx context.Context) {
 	var people sync.WaitGroup
 	defer people.Wait()
-	began := time.Now()
+	began, places := time.Now(), make(chan struct{}, atOnce)
 	for i, kind := range rd.plan.kinds {
 		pause(ctx, time.Until(began.Add(comeWithin*time.Duration(i)/requests)))
-		people.Go(func() { rd.submit(ctx, i, kind) })
+		places <- struct{}{}
+		people.Go(func() {
+			defer func() { <-places }()
+			rd.submit(ctx, i, kind)
+		})
 		if i == requests*2/3 {
 			people.Go(func() { rd.askBefore(ctx) })
 		}

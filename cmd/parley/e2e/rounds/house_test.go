@@ -49,9 +49,10 @@ type house struct {
 // natsLimit is what NATS may store, in bytes: many times what a round stores.
 const natsLimit = 96 << 20
 
+// Processes are killed here, and no machines: what was written is there.
 const natsConfig = `
 server_name: rounds
-jetstream { store_dir: %q, max_file_store: %d, sync_interval: always }
+jetstream { store_dir: %q, max_file_store: %d, sync_interval: 2m }
 `
 
 func newHouse(t *testing.T, ctx context.Context, postgres *cluster, settings map[string]string) (*house, error) {

@@ -30,8 +30,11 @@ const stillness = 1500 * time.Millisecond
 // are shown what is. It retries what is in error, and lets the time for
 // acknowledgements pass where nothing else is waited for.
 func (rd *round) settle(ctx context.Context) error {
-	last, since := "", time.Now()
+	last, since, still := "", time.Now(), 0
 	return until(ctx, func() bool {
+		// an answer of NATS that is lost is not to be waited for
+		ctx, cancel := context.WithTimeout(ctx, answerWithin)
+		defer cancel()
 		at, unread, err := rd.progress(ctx)
 		if err != nil {
 			return false
@@ -42,6 +45,9 @@ func (rd *round) settle(ctx context.Context) error {
 		over := rd.over(ctx, unread)
 		if over || time.Since(since) < stillness {
 			return over
+		}
+		if still++; still%10 == 0 {
+			rd.note("it is not over: %s", rd.situation())
 		}
 		rd.lapse(ctx)
 		since = time.Now()
@@ -207,9 +213,11 @@ func (rd *round) lapse(ctx context.Context) {
 				continue
 			}
 			rd.awaitHandled(ctx, name, info.Name)
-			if _, err := rd.house.js.UpdateConsumer(ctx, name, info.Config); err != nil {
+			back, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
+			if _, err := rd.house.js.UpdateConsumer(back, name, info.Config); err != nil {
 				rd.note("the consumer %s: %v", info.Name, err)
 			}
+			cancel()
 		}
 	}
 }
@@ -233,10 +241,15 @@ func (rd *round) situation() string {
 	work, workErr := rd.work(ctx)
 	fmt.Fprintf(&b, "not handled: %v %v; work: %v %v", unread, err, work, workErr)
 	records, _ := rd.records(ctx)
+	open := 0
 	for id, rec := range records {
-		if !rec.Status.Ended() {
+		if rec.Status.Ended() {
+			continue
+		}
+		if open++; open <= 5 {
 			fmt.Fprintf(&b, "\n%s is %s, waits for %+v", id, rec.Status, rec.Wait)
 		}
 	}
+	fmt.Fprintf(&b, "\n%d of %d requests have not ended", open, len(records))
 	return b.String()
 }

@@ -135,7 +135,7 @@ func play(t *testing.T, postgres *cluster, p plan) {
 	if err := rd.settle(ctx); err != nil {
 		t.Errorf("it does not become quiet: %v; %s", err, rd.situation())
 	}
-	rd.note("all is quiet")
+	rd.note("it is over")
 	end()
 	rd.clients.Wait()
 	rd.check()
