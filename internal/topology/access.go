@@ -47,6 +47,12 @@ type User struct {
 	Subscribe []string
 	// Answers lets the user answer what it was asked.
 	Answers bool
+	// Account is the account that the user has for itself; see Apart. "" is that
+	// of the services.
+	Account string
+	// Through says under which subject of the services' account something
+	// arrives that a user apart publishes, where it is another one.
+	Through map[string]string
 }
 
 // Access says which users there are beside the services and the operator.
@@ -61,11 +67,10 @@ type Access struct {
 // that cannot stand in a subject, an action that does not exist, or what is
 // named twice.
 func Users(a Access) ([]User, error) {
-	users := []User{configUser(), orchestratorUser(), dispatcherUser(), callbackUser(), operatorUser()}
-	actions := []string{events.ActionAccess, events.ActionErasure, events.ActionConsent}
+	users := []User{configUser(), orchestratorUser(a), dispatcherUser(), callbackUser(), operatorUser()}
 	for _, action := range a.Executors {
-		if !slices.Contains(actions, action) {
-			return nil, fmt.Errorf("%w: an executor is for one of %s", ErrUser, strings.Join(actions, ", "))
+		if !slices.Contains(actions(), action) {
+			return nil, fmt.Errorf("%w: an executor is for one of %s", ErrUser, strings.Join(actions(), ", "))
 		}
 		users = append(users, executorUser(action))
 	}
@@ -86,6 +91,11 @@ func Users(a Access) ([]User, error) {
 	return users, nil
 }
 
+// actions are those for which there can be executors.
+func actions() []string {
+	return []string{events.ActionAccess, events.ActionErasure, events.ActionConsent}
+}
+
 func configUser() User {
 	return user(UserConfig, "config: publishes the catalog and what changed in it",
 		owns(streamOf(BucketConfig)),
@@ -95,7 +105,7 @@ func configUser() User {
 	)
 }
 
-func orchestratorUser() User {
+func orchestratorUser(a Access) User {
 	return user(UserOrchestrator, "orchestrator: owns the state of privacy requests",
 		owns(events.StreamEvents, events.StreamWork, streamOf(BucketRequests), streamOf(BucketIdentities)),
 		reads(BucketRequests), writes(BucketRequests, ">"), lists(BucketRequests),
@@ -115,6 +125,7 @@ func orchestratorUser() User {
 		// The word that an API call or a reply waits for.
 		publishes(inboxes(UserOrchestrator), inboxes(UserCallback)),
 		answers(events.IdentitySubject("*"), events.PolicyUseFilter),
+		admits(a),
 	)
 }
 
@@ -160,8 +171,10 @@ func operatorUser() User {
 // executorUser makes the user of the executors of an action. Its consumer can
 // have the filter of the action and no other.
 func executorUser(action string) User {
-	return user(ExecutorUser(action), "executors of "+action,
-		consumesOnly(events.StreamWork, events.ExecutorConsumer(action), events.ExecuteFilter(action)),
+	name := ExecutorUser(action)
+	return user(name, "executors of "+action,
+		apart(AdmissionOf(name)),
+		takes(events.StreamWork, events.ExecutorConsumer(action)),
 		tells(executors),
 		publishes(events.IdentitySubject("*")),
 	)
@@ -171,8 +184,9 @@ func executorUser(action string) User {
 // consumer that has its name.
 func observerUser(name string) User {
 	return user(name, "observer of the facts; subscribes with the durable name "+name,
+		apart(AdmissionOf(name)),
 		knows(events.StreamEvents),
-		consumes(events.StreamEvents, name, ""),
+		takes(events.StreamEvents, name),
 	)
 }
 

@@ -98,15 +98,6 @@ func consumes(stream, consumer, filter string) grant {
 	}
 }
 
-// consumesOnly is consumes for a consumer that must have this very filter: the
-// server compares it with that of the subject.
-func consumesOnly(stream, consumer, filter string) grant {
-	return func(u *User) {
-		publishes(api("CONSUMER.CREATE", stream, consumer, filter))(u)
-		takes(stream, consumer)(u)
-	}
-}
-
 // takes uses a consumer that exists.
 func takes(stream, consumer string) grant {
 	return func(u *User) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -35,9 +36,10 @@ func (s *subscriber) bindExisting(ctx context.Context) error {
 	}
 	info := consumer.CachedInfo()
 	config := info.Config
-	s.fill(&config)
-	if consumer, err = s.stream.UpdateConsumer(ctx, config); err != nil {
-		return err
+	if s.fill(&config) {
+		if consumer, err = s.stream.UpdateConsumer(ctx, config); err != nil {
+			return err
+		}
 	}
 	s.consumer = consumer
 	s.marked, s.hasMark = markOf(config.Metadata)
@@ -82,12 +84,16 @@ func (s *subscriber) create(ctx context.Context) error {
 	return nil
 }
 
-// fill sets what the subscription decides. One fact at a time is what keeps
-// them in order, over all subscribers and over redelivery.
-func (s *subscriber) fill(c *jetstream.ConsumerConfig) {
+// fill sets what the subscription decides, and says whether that changes
+// anything. One fact at a time is what keeps them in order, over all subscribers
+// and over redelivery.
+func (s *subscriber) fill(c *jetstream.ConsumerConfig) (changed bool) {
+	changed = c.FilterSubject != "" || !slices.Equal(c.FilterSubjects, s.filters) ||
+		c.AckPolicy != jetstream.AckExplicitPolicy || c.AckWait != s.AckWait || c.MaxAckPending != 1 || c.MaxDeliver != -1
 	c.FilterSubject, c.FilterSubjects = "", s.filters
 	c.AckPolicy = jetstream.AckExplicitPolicy
 	c.AckWait = s.AckWait
 	c.MaxAckPending = 1
 	c.MaxDeliver = -1
+	return changed
 }

@@ -272,8 +272,10 @@ func waitingReason(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, jetstream.ErrNoHeartbeat):
 		return "NATS does not answer"
-	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled):
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled):
 		return "NATS has no JetStream"
+	case errors.Is(err, nats.ErrNoResponders):
+		return "NATS has no JetStream, or there is no orchestrator that would make the consumer"
 	}
 	return fmt.Sprint(err)
 }

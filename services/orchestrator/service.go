@@ -30,6 +30,7 @@ import (
 	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/internal/watch"
 	openapi "github.com/parley-dsr/parley/services/orchestrator/api"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/admission"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/census"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/disclosure"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/door"
@@ -237,6 +238,7 @@ func (v *service) loop(b buckets) *transition.Loop {
 func (v *service) move(b buckets, loop *transition.Loop) {
 	v.group.Go("transitions", func(ctx context.Context) error { return loop.Run(v.untilServed(ctx)) })
 	v.group.Go("disclosure", disclosure.New(v.deps.NATS, b.requests, b.vault, v.deps.Logger).Run)
+	v.group.Go("admission", admission.New(v.deps.NATS, v.deps.Logger).Run)
 	v.group.Go("use of policies", policyuse.New(v.deps.NATS, v.store, v.deps.Logger).Run)
 	v.group.Go("recount", recount.New(v.deps.NATS, v.js, v.store, v.deps.Clock, v.deps.Logger).Run)
 	v.group.Go("census", census.New(v.store, v.deps.Registry).Run)

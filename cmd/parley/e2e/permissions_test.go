@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-dsr/parley/cmd/parley/internal/story"
 	"github.com/parley-dsr/parley/internal/topology"
@@ -47,8 +48,25 @@ func TestPermissionsAreEnough(t *testing.T) {
 	for _, command := range [][]string{{"halts"}, {"lanes"}, {"reconcile"}} {
 		g.parley(command...)
 	}
+	g.refuseDelivery(t, topology.ObserverUser("audit"), events.StreamEvents, "")
+	g.refuseDelivery(t, topology.ExecutorUser(events.ActionErasure), events.StreamWork, events.ExecuteFilter(events.ActionErasure))
 	for _, line := range g.violations() {
 		t.Error(line)
+	}
+}
+
+// refuseDelivery asks for the user's consumer with delivery to a subject of the
+// services: it is refused, with the reason, and nothing is delivered there.
+func (g *guarded) refuseDelivery(t *testing.T, user, stream, filter string) {
+	t.Helper()
+	js, err := jetstream.New(g.as(t, user, io.Discard), jetstream.WithDefaultTimeout(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := jetstream.ConsumerConfig{Durable: user, FilterSubject: filter, AckPolicy: jetstream.AckExplicitPolicy, DeliverSubject: "dsr.work.command.pri_1"}
+	_, err = js.CreateOrUpdatePushConsumer(t.Context(), stream, config)
+	if err == nil || !strings.Contains(err.Error(), "messages are pulled") {
+		t.Errorf("%s with delivery to a subject: %v", user, err)
 	}
 }
 
@@ -143,8 +161,8 @@ func powers() []power {
 		{name: "peek at the facts at their leader", publish: "$JS.API.STREAM.MSG.GET.DSR_EVENTS", whose: []string{o}},
 		{name: "hear facts without taking them", listen: "dsr.event.*.*.*", whose: []string{o}},
 
-		{name: "subscribe to the facts", publish: "$JS.API.CONSUMER.CREATE.DSR_EVENTS.observer-audit", whose: []string{audit}},
-		{name: "subscribe to the facts as another", publish: "$JS.API.CONSUMER.CREATE.DSR_EVENTS.observer-other", whose: []string{other}},
+		{name: "subscribe to the facts", publish: "$JS.API.CONSUMER.CREATE.DSR_EVENTS.observer-audit", whose: []string{audit, o}},
+		{name: "subscribe to the facts as another", publish: "$JS.API.CONSUMER.CREATE.DSR_EVENTS.observer-other", whose: []string{other, o}},
 		{name: "subscribe to the facts as anybody", publish: "$JS.API.CONSUMER.CREATE.DSR_EVENTS.anybody"},
 		{name: "subscribe to the facts without a name", publish: "$JS.API.CONSUMER.CREATE.DSR_EVENTS"},
 		{name: "take facts of an observer", publish: "$JS.API.CONSUMER.MSG.NEXT.DSR_EVENTS.observer-audit", whose: []string{audit}},
@@ -166,7 +184,7 @@ func powers() []power {
 		{name: "make a lane", publish: "$JS.API.CONSUMER.CREATE.DSR_WORK.lane-con_1.dsr.work.call.con_1.*", whose: []string{d}},
 		{name: "make a lane of everything", publish: "$JS.API.CONSUMER.CREATE.DSR_WORK.lane-con_1"},
 		{name: "take calls", publish: "$JS.API.CONSUMER.MSG.NEXT.DSR_WORK.lane-con_1", whose: []string{d}},
-		{name: "be an executor", publish: "$JS.API.CONSUMER.CREATE.DSR_WORK.executor-erasure.dsr.work.execute.erasure.*", whose: []string{erasure}},
+		{name: "be an executor", publish: "$JS.API.CONSUMER.CREATE.DSR_WORK.executor-erasure.dsr.work.execute.erasure.*", whose: []string{erasure, o}},
 		{name: "be an executor of commands", publish: "$JS.API.CONSUMER.CREATE.DSR_WORK.executor-erasure.dsr.work.command.*"},
 		{name: "be an executor of everything", publish: "$JS.API.CONSUMER.CREATE.DSR_WORK.executor-erasure"},
 		{name: "take executions", publish: "$JS.API.CONSUMER.MSG.NEXT.DSR_WORK.executor-erasure", whose: []string{erasure}},
@@ -174,6 +192,10 @@ func powers() []power {
 
 		{name: "ask who a person is", publish: "dsr.ask.identity.pri_1", whose: []string{access, erasure, consent}},
 		{name: "hear who asks for a person", listen: "dsr.ask.identity.*", whose: []string{o}},
+		{name: "ask for the consumer of an observer", publish: "dsr.ask.consumer.observer-audit", whose: []string{audit}},
+		{name: "ask for the consumer of an executor", publish: "dsr.ask.consumer.executor-erasure", whose: []string{erasure}},
+		{name: "ask for the consumer of a service", publish: "dsr.ask.consumer.orchestrator-facts"},
+		{name: "hear who asks for a consumer", listen: "dsr.ask.consumer.*", whose: []string{o}},
 		{name: "ask for a probe", publish: "dsr.ask.probe.con_1", whose: []string{config}},
 		{name: "hear who asks for a probe", listen: "dsr.ask.probe.*", whose: []string{d}},
 		{name: "ask for lanes", publish: "dsr.ask.lanes", whose: []string{operator}},
