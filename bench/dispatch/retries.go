@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,7 +37,7 @@ func retries(ctx context.Context, s size) error {
 	}
 	fmt.Printf("%d first attempts took %s\n", n, time.Since(began).Round(time.Millisecond))
 	if time.Since(began) > s.delay {
-		return fmt.Errorf("the first attempts took longer than -delay: retries were due before the restart")
+		return errDelay
 	}
 	if err := st.RestartNATS(); err != nil {
 		return err
@@ -63,6 +64,9 @@ func retries(ctx context.Context, s size) error {
 	}
 	return s.save(map[string]int{"calls": count.Calls, "requests": count.Requests, "most": count.Most})
 }
+
+// errDelay says that -delay is too short for this machine.
+var errDelay = errors.New("the first attempts took longer than -delay: retries were due before the restart")
 
 // withDispatcher runs a dispatcher until what is awaited has come.
 func withDispatcher(ctx context.Context, st *stage.Stage, await func() error) error {

@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ func TestMainCode(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		signals int
+		within  time.Duration // a minute if it is not set
 		run     func(context.Context, map[string]string) error
 		code    int
 		line    string
@@ -30,7 +32,7 @@ func TestMainCode(t *testing.T) {
 		"an error of lines":    {run: func(context.Context, map[string]string) error { return errors.Join(errors.New("a"), errors.New("b")) }, code: 1, line: "parley-config: a; b\n"},
 		"canceled by itself":   {run: func(context.Context, map[string]string) error { return context.Canceled }, code: 1, line: "parley-config: context canceled\n"},
 		"an error of stopping": {signals: 1, run: func(ctx context.Context, _ map[string]string) error { <-ctx.Done(); return errors.New("half written") }, code: 1, line: "parley-config: half written\n"},
-		"a service that hangs": {signals: 1, run: func(context.Context, map[string]string) error { select {} }, code: 1, line: "parley-config: did not stop in time (50ms after the signal)\n"},
+		"a service that hangs": {signals: 1, within: 50 * time.Millisecond, run: func(context.Context, map[string]string) error { select {} }, code: 1, line: "parley-config: did not stop in time (50ms after the signal)\n"},
 		"the environment":      {run: func(_ context.Context, e map[string]string) error { return errors.New(e["NAME"]) }, code: 1, line: "parley-config: value\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -42,7 +44,7 @@ func TestMainCode(t *testing.T) {
 			var stderr bytes.Buffer
 			code := mainCode(mainProcess{
 				name: programName("config"), environ: map[string]string{"NAME": "value"},
-				signals: signals, stderr: &stderr, within: 50 * time.Millisecond,
+				signals: signals, stderr: &stderr, within: cmp.Or(test.within, time.Minute),
 			}, test.run)
 			if code != test.code || stderr.String() != test.line {
 				t.Errorf("code %d, line %q, want %d, %q", code, stderr.String(), test.code, test.line)

@@ -209,7 +209,7 @@ func TestRemovalIsNoExpiry(t *testing.T) {
 	if err := b.Remove(ctx, "never"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Create(ctx, "k", []byte("1"), 2*time.Second); err != nil {
+	if _, err := b.Create(ctx, "k", []byte("1"), 6*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Remove(ctx, "k"); err != nil {
@@ -229,7 +229,7 @@ func TestRemovalIsNoExpiry(t *testing.T) {
 		t.Fatalf("headers %v", msg.Headers())
 	}
 	// A later key's expiry is the next thing to come: the removed one has none.
-	if _, err := b.Create(ctx, "other", nil, 2*time.Second); err != nil {
+	if _, err := b.Create(ctx, "other", nil, 6*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, consumer)

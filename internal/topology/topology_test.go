@@ -169,7 +169,7 @@ func TestScheduledWorkComesToItsLane(t *testing.T) {
 		jetstream.WithScheduleTarget(events.CallSubject("con_1", "pri_1"))); err != nil {
 		t.Fatal(err)
 	}
-	msg, err := lane.Next(jetstream.FetchMaxWait(10 * time.Second))
+	msg, err := lane.Next(jetstream.FetchMaxWait(time.Minute))
 	if err != nil || string(msg.Data()) != "again" {
 		t.Fatalf("message %v, %v", msg, err)
 	}
@@ -192,7 +192,7 @@ func TestKeyOfSubject(t *testing.T) {
 // waitFor gives the next message of a consumer.
 func waitFor(t *testing.T, c jetstream.Consumer) jetstream.Msg {
 	t.Helper()
-	msg, err := c.Next(jetstream.FetchMaxWait(20 * time.Second))
+	msg, err := c.Next(jetstream.FetchMaxWait(time.Minute))
 	if err != nil {
 		t.Fatal(fmt.Errorf("no message came: %w", err))
 	}

@@ -151,7 +151,7 @@ func (b *bundle) ready() {
 		}
 		select {
 		case <-ticks.C:
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			b.t.Fatalf("not ready: %s", a.body)
 		}
 	}
@@ -307,7 +307,7 @@ func receive[T any](t *testing.T, from <-chan T) T {
 	select {
 	case got := <-from:
 		return got
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("nothing came")
 		panic("unreachable")
 	}

@@ -49,7 +49,7 @@ func (b *bundle) eventually(is func() bool) {
 	b.t.Helper()
 	ticks := time.NewTicker(10 * time.Millisecond)
 	defer ticks.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(time.Minute)
 	for !is() {
 		select {
 		case <-ticks.C:

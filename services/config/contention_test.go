@@ -10,14 +10,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 const (
 	contenders = 32
-	contend    = 10 * time.Second
+	turns      = 15
 	contested  = 10 // webhooks that they contend for
 )
 
@@ -32,8 +31,6 @@ type contender struct {
 func TestManyClientsChangeOneList(t *testing.T) {
 	t.Parallel()
 	b := withHooks(t)
-	ctx, cancel := context.WithTimeout(t.Context(), contend)
-	defer cancel()
 	transport := &http.Transport{MaxIdleConnsPerHost: contenders}
 	defer transport.CloseIdleConnections()
 	var counts [2]atomic.Int64
@@ -41,15 +38,15 @@ func TestManyClientsChangeOneList(t *testing.T) {
 	for i := range contenders {
 		c := contender{b: b, random: rand.New(rand.NewPCG(7, uint64(i))), client: &http.Client{Transport: transport}, counts: &counts} //nolint:gosec // the same every time
 		clients.Go(func() {
-			for ctx.Err() == nil {
+			for range turns {
 				c.turn(t)
 			}
 		})
 	}
 	clients.Wait()
 	t.Logf("%d changes and reads, %d refused", counts[0].Load(), counts[1].Load())
-	if counts[0].Load() < contenders {
-		t.Error("the clients did not get their turns")
+	if counts[0].Load() < contenders*turns/4 {
+		t.Error("most were refused")
 	}
 
 	// What is published is what is stored.

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { testbed.Main(m) }
 const (
 	rootID     = "root"
 	rootSecret = "root-secret"
-	patience   = 20 * time.Second
+	patience   = time.Minute
 )
 
 // bundle is a running service with what it runs on.

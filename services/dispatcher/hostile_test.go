@@ -28,6 +28,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/parley-dsr/parley/internal/catalog"
+	"github.com/parley-dsr/parley/internal/embedded/testbed"
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/pkg/events"
 )
@@ -157,13 +158,10 @@ func (v *villains) all() []hostile {
 
 // silent receivers break off or say nothing.
 func (v *villains) silent() []hostile {
-	closed, err := (&net.ListenConfig{}).Listen(v.t.Context(), "tcp", "127.0.0.1:0")
-	must(v.t, err)
-	must(v.t, closed.Close())
 	reset := []string{events.OutcomeReset}
 	timeout := []string{events.OutcomeTimeout}
 	return []hostile{
-		{"refuses", "https://" + closed.Addr().String(), []string{events.OutcomeRefused}, nil},
+		{"refuses", "https://" + testbed.FreeAddr(v.t), []string{events.OutcomeRefused}, nil},
 		{"resets before the handshake", v.listen(func(c net.Conn) { abort(c) }), []string{events.OutcomeReset, events.OutcomeTLS}, nil},
 		{"resets before the answer", v.speak(func(c net.Conn) { abort(c) }), reset, nil},
 		{"resets in the headers", v.speak(func(c net.Conn) { say(c, "HTTP/1.1 200 OK\r\nConte"); abort(c) }), reset, nil},

@@ -201,7 +201,7 @@ func TestAnExecutorIsToldThePersonWhileItIsAwaited(t *testing.T) {
 	}
 	question, err := json.Marshal(events.IdentityQuestion{ExecutionID: record.ExecutionCall(id, 1, "access", 1).String()})
 	must(t, err)
-	reply, err := s.nc.Request(events.IdentitySubject(id), question, 5*time.Second)
+	reply, err := s.nc.Request(events.IdentitySubject(id), question, time.Minute)
 	must(t, err)
 	if want := `{"code":"not_awaited"}`; string(reply.Data) != want {
 		t.Errorf("afterwards: %s", reply.Data)

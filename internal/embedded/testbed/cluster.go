@@ -2,8 +2,8 @@ package testbed
 
 import (
 	"fmt"
-	"net"
 	"net/url"
+	"strconv"
 	"testing"
 	"time"
 
@@ -17,12 +17,16 @@ import (
 func Cluster(t testing.TB) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
 	const nodes = 3
-	ports, routes := freePorts(t, nodes), []*url.URL{}
-	for _, port := range ports {
-		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
+	var routes []*url.URL
+	for range nodes {
+		routes = append(routes, &url.URL{Scheme: "nats", Host: FreeAddr(t)})
 	}
 	servers := ""
-	for i, port := range ports {
+	for i, route := range routes {
+		port, err := strconv.Atoi(route.Port())
+		if err != nil {
+			t.Fatal(err)
+		}
 		srv := clusterNode(t, i, port, routes)
 		servers += "," + srv.ClientURL()
 	}
@@ -49,7 +53,7 @@ func clusterNode(t testing.TB, i, port int, routes []*url.URL) *server.Server {
 		srv.Shutdown()
 		srv.WaitForShutdown()
 	})
-	if !srv.ReadyForConnections(30 * time.Second) {
+	if !srv.ReadyForConnections(time.Minute) {
 		t.Fatalf("node %d did not become ready", i)
 	}
 	return srv
@@ -76,18 +80,4 @@ func awaitCluster(t testing.TB, js jetstream.JetStream) {
 	if err := js.DeleteStream(t.Context(), probe.Name); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
-	var ports []int
-	for range n {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }() // together, so that no two are the same
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }

@@ -140,7 +140,7 @@ func (s *subscriber) end(t *testing.T) error {
 	return err
 }
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // next waits for a fact.
 func (s *subscriber) next(t *testing.T) events.Event {

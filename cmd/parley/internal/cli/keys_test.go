@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"github.com/parley-dsr/parley/cmd/parley/internal/allinone"
 	"github.com/parley-dsr/parley/cmd/parley/internal/cli"
 	"github.com/parley-dsr/parley/cmd/parley/internal/ring"
+	"github.com/parley-dsr/parley/internal/embedded/testbed"
 	"github.com/parley-dsr/parley/internal/keyring"
 	"github.com/parley-dsr/parley/internal/process"
 )
@@ -123,7 +123,7 @@ func (i *installation) login() string {
 // await asks until the answer is yes.
 func await(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
@@ -136,23 +136,11 @@ func await(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// freeAddr is an address that nothing listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	var config net.ListenConfig
-	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 func TestKeysAreRotatedByCommands(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	environ := map[string]string{
-		"PARLEY_DATA_DIR": filepath.Join(dir, "data"), "PARLEY_NATS_ADDR": freeAddr(t), "PARLEY_NATS_SYNC": "1m",
+		"PARLEY_DATA_DIR": filepath.Join(dir, "data"), "PARLEY_NATS_ADDR": testbed.FreeAddr(t), "PARLEY_NATS_SYNC": "1m",
 		"PARLEY_ACCESS_TOKEN_TTL": "5s", "PARLEY_REQUIRE_MANUAL_APPROVAL": "true",
 	}
 	parley := serve(t, environ)

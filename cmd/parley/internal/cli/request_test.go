@@ -16,6 +16,7 @@ import (
 
 	"github.com/parley-dsr/parley/cmd/parley/internal/cli"
 	"github.com/parley-dsr/parley/cmd/parley/internal/receiver"
+	"github.com/parley-dsr/parley/internal/embedded/testbed"
 )
 
 // office is a parley serve in which a person decides over requests, and one
@@ -30,7 +31,7 @@ const legalHold = "/legal-hold"
 func openOffice(t *testing.T) *office {
 	t.Helper()
 	environ := map[string]string{
-		"PARLEY_DATA_DIR": filepath.Join(t.TempDir(), "data"), "PARLEY_NATS_ADDR": freeAddr(t), "PARLEY_NATS_SYNC": "1m",
+		"PARLEY_DATA_DIR": filepath.Join(t.TempDir(), "data"), "PARLEY_NATS_ADDR": testbed.FreeAddr(t), "PARLEY_NATS_SYNC": "1m",
 		"PARLEY_REQUIRE_MANUAL_APPROVAL": "true", "PARLEY_LOG_LEVEL": "warn",
 	}
 	o := &office{installation: serve(t, environ)}

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"path/filepath"
 	"testing"
+
+	"github.com/parley-dsr/parley/internal/embedded/testbed"
 )
 
 // status is what a GET with a token is answered with.
@@ -29,7 +31,7 @@ func (i *installation) status(path, token string) int {
 func TestRevocationIsSeenByEveryService(t *testing.T) {
 	t.Parallel()
 	parley := serve(t, map[string]string{
-		"PARLEY_DATA_DIR": filepath.Join(t.TempDir(), "data"), "PARLEY_NATS_ADDR": freeAddr(t), "PARLEY_NATS_SYNC": "1m",
+		"PARLEY_DATA_DIR": filepath.Join(t.TempDir(), "data"), "PARLEY_NATS_ADDR": testbed.FreeAddr(t), "PARLEY_NATS_SYNC": "1m",
 	})
 	root := parley.login()
 	edges := []string{"/api/v1/dsr/policy", "/api/v1/privacy-request", "/api/v1/halted"} // config, orchestrator, callback

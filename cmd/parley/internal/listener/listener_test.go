@@ -59,7 +59,7 @@ func (p *printed) await(t *testing.T, want string) string {
 		case <-more:
 		case <-t.Context().Done():
 			t.Fatalf("%q is not printed", want)
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%q is not printed:\n%s", want, text)
 		}
 	}
@@ -133,7 +133,7 @@ func receive(t *testing.T, from <-chan replied) replied {
 	select {
 	case got := <-from:
 		return got
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no reply came")
 		panic("unreachable")
 	}

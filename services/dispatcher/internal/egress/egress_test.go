@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -19,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/parley-dsr/parley/internal/embedded/testbed"
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
@@ -175,18 +175,13 @@ func TestOneDeadline(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	t.Parallel()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
-	client := New(Rules{AllowNetworks: loopback, Timeout: 5 * time.Second})
+	nobody := names(func(string) []netip.Addr { return nil })
+	client := New(Rules{AllowNetworks: loopback, Timeout: time.Minute, Resolver: nobody})
 	t.Cleanup(client.Close)
 	tests := []struct{ name, url, want string }{
-		{"nobody listens", "https://" + address, events.OutcomeRefused},
+		{"nobody listens", "https://" + testbed.FreeAddr(t), events.OutcomeRefused},
 		{"no such name", "https://receiver.invalid/", events.OutcomeDNS},
 		{"no TLS", strings.Replace(plain.URL, "http:", "https:", 1), events.OutcomeTLS},
 		{"plain http", plain.URL, events.OutcomeForbidden},
@@ -209,7 +204,7 @@ func TestRefused(t *testing.T) {
 
 func TestAddressesThatAreNotPublic(t *testing.T) {
 	t.Parallel()
-	client := New(Rules{AllowHTTP: true, Timeout: 2 * time.Second})
+	client := New(Rules{AllowHTTP: true, Timeout: time.Minute})
 	t.Cleanup(client.Close)
 	for _, host := range []string{
 		"127.0.0.1", "localhost", "0.0.0.0", "10.0.0.1", "172.16.3.4", "192.168.1.1", "100.64.0.1",
@@ -259,7 +254,7 @@ func TestOldTLS(t *testing.T) {
 	t.Cleanup(server.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
-	client := New(Rules{AllowNetworks: loopback, Roots: roots, Timeout: 5 * time.Second})
+	client := New(Rules{AllowNetworks: loopback, Roots: roots, Timeout: time.Minute})
 	t.Cleanup(client.Close)
 	answer, err := client.Post(t.Context(), Request{URL: server.URL})
 	if got := Outcome(answer, err); got != events.OutcomeTLS {
