@@ -29,6 +29,9 @@ type callsResult struct {
 	Ratio         float64 `json:"ratio"`
 	AllocsPerCall float64 `json:"allocs_per_call"`
 	BytesPerCall  float64 `json:"bytes_per_call"`
+	// Sent and Received are the messages between the dispatcher and NATS.
+	Sent     float64 `json:"messages_sent_per_call"`
+	Received float64 `json:"messages_received_per_call"`
 	// Processor is the time of processors that a call takes, in microseconds,
 	// by the part of the benchmark that takes it, and BareProcessor what a bare
 	// post takes in all.
@@ -47,6 +50,7 @@ type callsResult struct {
 type round struct {
 	calls, bare           float64 // a second
 	allocs, bytes         float64 // a call
+	sent, received        float64 // messages, a call
 	own, nats, receiver   float64 // microseconds of processors, a call
 	bareProcessor         float64
 	ratio, processorRatio float64
@@ -83,6 +87,7 @@ func calls(ctx context.Context, s size) error {
 		CallsPerSecond: middle(func(r round) float64 { return r.calls }), BarePerSecond: middle(func(r round) float64 { return r.bare }),
 		Ratio:         middle(func(r round) float64 { return r.ratio }),
 		AllocsPerCall: middle(func(r round) float64 { return r.allocs }), BytesPerCall: middle(func(r round) float64 { return r.bytes }),
+		Sent: middle(func(r round) float64 { return r.sent }), Received: middle(func(r round) float64 { return r.received }),
 		Processor: map[string]float64{
 			"dispatcher": middle(func(r round) float64 { return r.own }),
 			"nats":       middle(func(r round) float64 { return r.nats }),
@@ -97,6 +102,7 @@ func calls(ctx context.Context, s size) error {
 	fmt.Printf("net/http   %8.0f posts/s\n", r.BarePerSecond)
 	fmt.Printf("ratio      %8.2f, and %.2f by processor time\n", r.Ratio, r.ProcessorRatio)
 	fmt.Printf("memory     %8.0f allocations and %.1f kB a call\n", r.AllocsPerCall, r.BytesPerCall/1000)
+	fmt.Printf("messages   %8.2f a call to NATS, %.2f from it\n", r.Sent, r.Received)
 	fmt.Printf("processor  %8.0f µs a call in the dispatcher, %.0f in NATS, %.0f in the receiver; a bare post %.0f\n",
 		r.Processor["dispatcher"], r.Processor["nats"], r.Processor["receiver"], r.BareProcessor)
 	return s.save(r)
@@ -117,9 +123,11 @@ func callsOnce(ctx context.Context, s size, st *stage.Stage, ids []string) (r ro
 		return r, err
 	}
 	err = st.Profiled(s.profile, func() error {
-		began := st.Processor()
+		began, exchanged := st.Processor(), st.NATS.Stats()
 		took, grown, err := drain(ctx, st)
-		used := st.Processor().Since(began)
+		used, now := st.Processor().Since(began), st.NATS.Stats()
+		r.sent = float64(now.OutMsgs-exchanged.OutMsgs) / float64(total)
+		r.received = float64(now.InMsgs-exchanged.InMsgs) / float64(total)
 		r.calls = perSecond(total, took)
 		r.allocs, r.bytes = float64(grown.Mallocs)/float64(total), float64(grown.TotalAlloc)/float64(total)
 		r.own, r.nats, r.receiver = each(used.Own), each(used.NATS), each(used.Receiver)
@@ -146,7 +154,7 @@ func drain(ctx context.Context, st *stage.Stage) (time.Duration, runtime.MemStat
 	before := memory()
 	began := time.Now()
 	go func() { ended <- dispatcher.Run(running, st.Settings, deps(st)) }()
-	err := st.AwaitWaiting(ctx, "", 20*time.Millisecond, func(n uint64) bool { return n == 0 })
+	err := st.AwaitWaiting(ctx, "", 50*time.Millisecond, func(n uint64) bool { return n == 0 })
 	took := time.Since(began)
 	after := memory()
 	stop()

@@ -46,8 +46,8 @@ type field struct {
 }
 
 // standard lists the standard fields in the order of contract §9.1.
-func standard() []field {
-	return []field{
+func standard() [6]field {
+	return [...]field{
 		{"phone_number", "Phone number", func(i *Identity) **string { return &i.PhoneNumber }, checkPhone},
 		{"email", "Email", func(i *Identity) **string { return &i.Email }, checkEmail},
 		{"ga_client_id", "GA client ID", func(i *Identity) **string { return &i.GAClientID }, checkText},

@@ -43,6 +43,9 @@ import (
 	"github.com/parley-dsr/parley/services/dispatcher/internal/retry"
 )
 
+// readWithin bounds what a call reads before it is made.
+const readWithin = 5 * time.Second
+
 // Records reads the record of a request.
 type Records interface {
 	Get(ctx context.Context, key string) (topology.Entry, error)
@@ -51,6 +54,8 @@ type Records interface {
 // Connections reads connections.
 type Connections interface {
 	Connection(ctx context.Context, id string) (catalog.Connection, error)
+	// Ask begins to read; what it gives waits for the end.
+	Ask(ctx context.Context, id string) func() (catalog.Connection, error)
 }
 
 // Vault reads what is known of a person and keeps what an answer adds.
@@ -129,11 +134,12 @@ func complete(call work.Call) bool {
 }
 
 func (c *Caller) handle(ctx context.Context, call work.Call) (lane.Health, error) {
-	connection := readAhead(func() (catalog.Connection, error) {
-		return c.Connections.Connection(ctx, call.Webhook.ConnectionID)
-	})
-	person := readAhead(func() (vault.Sealed, error) { return c.Vault.Fetch(ctx, call.RequestID) })
-	request, err := c.request(ctx, call.RequestID)
+	// One deadline for what is read: each read would set one of its own.
+	reading, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	connection := c.Connections.Ask(reading, call.Webhook.ConnectionID)
+	person := readAhead(func() (vault.Sealed, error) { return c.Vault.Fetch(reading, call.RequestID) })
+	request, err := c.request(reading, call.RequestID)
 	var unreadable *unreadableError
 	if errors.As(err, &unreadable) {
 		return lane.Unknown, c.miss(ctx, call, unreadable)

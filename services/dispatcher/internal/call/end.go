@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/parley-dsr/parley/internal/record"
@@ -65,11 +66,23 @@ func (c *Caller) publish(ctx context.Context, call work.Call, eventType string, 
 }
 
 func factID(call work.Call, eventType string) string {
-	kinds := map[string]string{
-		events.WebhookAttempted: "attempted", events.WebhookSucceeded: "succeeded", events.WebhookHalted: "halted",
-		events.WebhookFailed: "failed", events.WebhookSkipped: "skipped", events.WebhookUndelivered: "undelivered",
+	return call.CallID + "." + strconv.Itoa(call.Attempt) + "." + kindOf(eventType)
+}
+
+func kindOf(eventType string) string {
+	switch eventType {
+	case events.WebhookAttempted:
+		return "attempted"
+	case events.WebhookSucceeded:
+		return "succeeded"
+	case events.WebhookHalted:
+		return "halted"
+	case events.WebhookFailed:
+		return "failed"
+	case events.WebhookSkipped:
+		return "skipped"
 	}
-	return fmt.Sprintf("%s.%d.%s", call.CallID, call.Attempt, kinds[eventType])
+	return "undelivered"
 }
 
 // insist tries for a few seconds, since what it does follows a call that was

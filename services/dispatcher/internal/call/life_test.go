@@ -29,6 +29,9 @@ func (away) Get(context.Context, string) (topology.Entry, error) { return topolo
 func (away) Connection(context.Context, string) (catalog.Connection, error) {
 	return catalog.Connection{}, errAway
 }
+func (away) Ask(context.Context, string) func() (catalog.Connection, error) {
+	return func() (catalog.Connection, error) { return catalog.Connection{}, errAway }
+}
 func (away) Fetch(context.Context, string) (vault.Sealed, error) { return vault.Sealed{}, errAway }
 
 // TestWhatIsAwayUsesUpNoCall takes a call up while nothing can be read. It stays

@@ -41,9 +41,9 @@ type impossibleError struct{ outcome string }
 func (e *impossibleError) Error() string { return "call: impossible: " + e.outcome }
 
 func (c *Caller) prepare(
-	ctx context.Context, call work.Call, request *record.Record, reading *ahead[catalog.Connection], fetching *ahead[vault.Sealed],
+	ctx context.Context, call work.Call, request *record.Record, reading func() (catalog.Connection, error), fetching *ahead[vault.Sealed],
 ) (prepared, error) {
-	connection, err := reading.wait()
+	connection, err := reading()
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
 		return prepared{}, &impossibleError{events.OutcomeUnconfigured}

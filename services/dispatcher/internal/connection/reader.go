@@ -50,12 +50,20 @@ func NewReader(store Store) *Reader { return &Reader{store: store, next: map[str
 // Connection reads a connection as it is now, or later. Its errors are those of
 // the store, and that of a context that ends.
 func (r *Reader) Connection(ctx context.Context, id string) (catalog.Connection, error) {
-	answer := r.join(ctx, id)
-	select {
-	case <-answer.ended:
-		return answer.connection, answer.err
-	case <-ctx.Done():
-		return catalog.Connection{}, fmt.Errorf("connection: %w", context.Cause(ctx))
+	return r.Ask(ctx, id)()
+}
+
+// Ask is the first half of Connection, and what it gives is the other: who asks
+// may do something else before waiting for the answer.
+func (r *Reader) Ask(ctx context.Context, id string) (answer func() (catalog.Connection, error)) {
+	asked := r.join(ctx, id)
+	return func() (catalog.Connection, error) {
+		select {
+		case <-asked.ended:
+			return asked.connection, asked.err
+		case <-ctx.Done():
+			return catalog.Connection{}, fmt.Errorf("connection: %w", context.Cause(ctx))
+		}
 	}
 }
 

@@ -258,25 +258,31 @@ func deepen(i int) byte {
 }
 
 func (l *lane) settle(msg jetstream.Msg, err error) {
+	var settled error
+	if err == nil {
+		settled = msg.Ack()
+	} else {
+		settled = l.refuse(msg, err)
+	}
+	if settled != nil {
+		l.keeper.config.Logger.Warn("cannot settle a message, it will be delivered again", "connection_id", l.connectionID, "error", settled)
+	}
+}
+
+// refuse does with a message what the error of its handler says.
+func (l *lane) refuse(msg jetstream.Msg, err error) error {
 	delivered := uint64(math.MaxUint64)
 	if meta, metaErr := msg.Metadata(); metaErr == nil {
 		delivered = meta.NumDelivered
 	}
 	logger := l.keeper.config.Logger.With("connection_id", l.connectionID, "delivered", delivered)
-	var settled error
-	switch v := verdictOn(err, delivered); v.kind {
-	case ack:
-		settled = msg.Ack()
-	case term:
+	v := verdictOn(err, delivered)
+	if v.kind == term {
 		logger.Error("took an unreadable message out of the work", "error", err)
-		settled = msg.TermWithReason("unreadable")
-	case again:
-		logger.Warn("a call could not be handled, trying again", "error", err, "after", v.delay.String())
-		settled = msg.NakWithDelay(v.delay)
+		return msg.TermWithReason("unreadable")
 	}
-	if settled != nil {
-		logger.Warn("cannot settle a message, it will be delivered again", "error", settled)
-	}
+	logger.Warn("a call could not be handled, trying again", "error", err, "after", v.delay.String())
+	return msg.NakWithDelay(v.delay)
 }
 
 // beat tells the server, at every interval, that the message is being worked
