@@ -226,6 +226,7 @@ func (c *multitude) awaitAtLeast(want int, status record.Status) {
 func (c *multitude) finish() {
 	c.t.Helper()
 	close(c.gate)
+	var refused reply
 	eventually(c.t, func() (bool, string) {
 		left := c.all(record.Pending, record.Approved, record.InProcessing, record.Paused)
 		var pending []string
@@ -234,16 +235,31 @@ func (c *multitude) finish() {
 			case record.Pending:
 				pending = append(pending, id)
 			case record.Paused:
-				calls := c.callsTo(id)
-				if len(calls) == 0 {
-					c.t.Fatalf("%s is paused and was never called", id)
+				if r := c.resumeHalted(id); r.status != http.StatusOK {
+					refused = r
 				}
-				c.resume(c.t.Context(), id, calls[len(calls)-1].Token(), "derived-"+emailOf(calls[0]))
 			}
 		}
 		if len(pending) > 0 {
 			_, _ = c.administrate(c.t.Context(), "approve", pending...)
 		}
-		return len(left) == 0, fmt.Sprintf("%d requests have not ended: %v", len(left), left)
+		return len(left) == 0, fmt.Sprintf("%d requests have not ended: %v; a resume was answered %s", len(left), left, refused)
 	})
+}
+
+// resumeHalted resumes a request as the system does that halted it: with the
+// token of its own call. Others may have been called since, where the request
+// was put back to its halt.
+func (c *multitude) resumeHalted(id string) reply {
+	c.t.Helper()
+	c.mu.Lock()
+	halted := c.first[id]
+	c.mu.Unlock()
+	for _, call := range slices.Backward(c.callsTo(id)) {
+		if call.WebhookID() == halted {
+			return c.resume(c.t.Context(), id, call.Token(), "derived-"+emailOf(call))
+		}
+	}
+	c.t.Fatalf("%s is paused and was never called", id)
+	return reply{}
 }
