@@ -114,7 +114,6 @@ func (rd *round) fill(ctx context.Context, lasts time.Duration) error {
 	if err != nil {
 		return err
 	}
-	end := time.Now().Add(lasts)
 	for size := 512 << 10; size >= 256; {
 		_, err := js.Publish(ctx, "foreign.filling", make([]byte, size))
 		var refused *jetstream.APIError
@@ -128,6 +127,6 @@ func (rd *round) fill(ctx context.Context, lasts time.Duration) error {
 	if info, err := stream.Info(ctx); err == nil {
 		rd.note("NATS is full with %d MB of somebody else", info.State.Bytes>>20)
 	}
-	pause(ctx, time.Until(end))
+	pause(ctx, lasts)
 	return js.DeleteStream(ctx, foreign)
 }

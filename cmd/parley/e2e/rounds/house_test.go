@@ -46,8 +46,8 @@ type house struct {
 	js       jetstream.JetStream
 }
 
-// natsLimit is what NATS may store, in bytes: many times what a round stores.
-const natsLimit = 96 << 20
+// natsLimit is what NATS may store, in bytes: some times what a round stores.
+const natsLimit = 64 << 20
 
 // Processes are killed here, and no machines: what was written is there.
 const natsConfig = `
@@ -55,7 +55,7 @@ server_name: rounds
 jetstream { store_dir: %q, max_file_store: %d, sync_interval: 2m }
 `
 
-func newHouse(t *testing.T, ctx context.Context, postgres *cluster, settings map[string]string) (*house, error) {
+func newHouse(ctx context.Context, t *testing.T, postgres *cluster, settings map[string]string) (*house, error) {
 	keys, err := keyring.Generate()
 	if err != nil {
 		return nil, err

@@ -57,15 +57,15 @@ const (
 
 func newPlan(seed uint64) plan {
 	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // it has to be the same for the same seed
-	p := plan{seed: seed, external: r.IntN(2) == 0, halt: time.Duration(3+r.IntN(4)) * time.Second}
+	p := plan{seed: seed, external: r.IntN(2) == 0, halt: time.Duration(3+r.IntN(3)) * time.Second}
 	for range requests {
 		p.kinds = append(p.kinds, drawKind(r))
 	}
 	p.tracks = [][]fault{nil, nil}
-	for range 3 {
+	for range 4 {
 		p.tracks[0] = append(p.tracks[0], drawService(r))
 	}
-	for range 2 {
+	for range 3 {
 		p.tracks[1] = append(p.tracks[1], drawServer(r))
 	}
 	return p
@@ -75,7 +75,7 @@ func newPlan(seed uint64) plan {
 // every request goes.
 func drawService(r *rand.Rand) fault {
 	targets := []string{"config", "orchestrator", "orchestrator", "orchestrator", "dispatcher", "dispatcher", "dispatcher", "callback", "callback"}
-	f := fault{after: millis(r, 200, 900), target: targets[r.IntN(len(targets))]}
+	f := fault{after: millis(r, 100, 600), target: targets[r.IntN(len(targets))]}
 	switch r.IntN(4) {
 	case 0, 1:
 		f.what, f.lasts = kill, millis(r, 0, 1000)
@@ -89,7 +89,7 @@ func drawService(r *rand.Rand) fault {
 
 // drawServer draws what happens to a server.
 func drawServer(r *rand.Rand) fault {
-	f := fault{after: millis(r, 300, 1500)}
+	f := fault{after: millis(r, 100, 900)}
 	switch r.IntN(8) {
 	case 0, 1:
 		f.what, f.target, f.lasts = kill, invariants.NATS, millis(r, 0, 1000)

@@ -106,7 +106,7 @@ func get(ctx context.Context, url string) (status int, body string) {
 
 // until looks until it is so.
 func until(ctx context.Context, look func() bool) error {
-	pause := time.NewTicker(50 * time.Millisecond)
+	pause := time.NewTicker(100 * time.Millisecond)
 	defer pause.Stop()
 	for !look() {
 		select {

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -83,46 +84,45 @@ func (rd *round) progress(ctx context.Context) (at string, unread []string, err 
 // over says whether there is nothing left to do, and has people do what there
 // is for them.
 func (rd *round) over(ctx context.Context, unread []string) bool {
-	if len(unread) > 0 {
+	records, err := rd.records(ctx)
+	if err != nil {
+		return false
+	}
+	ended := true
+	for id, rec := range records {
+		if rec.Status == record.Failed && rd.mayRetry(id, rec) {
+			rd.clients.Go(func() { rd.retry(rd.ctx, id) })
+			ended = false
+		}
+		ended = ended && rec.Status.Ended()
+	}
+	if !ended || len(unread) > 0 {
 		return false
 	}
 	work, err := rd.work(ctx)
 	if err != nil || len(work) > 0 {
 		return false
 	}
-	records, err := rd.records(ctx)
-	if err != nil {
-		return false
-	}
-	over := true
-	for id, rec := range records {
-		if rec.Status == record.Failed && rd.mayRetry(id, rec) {
-			rd.retry(ctx, id)
-			over = false
-		}
-		over = over && rec.Status.Ended()
-	}
-	if !over {
-		return false
-	}
 	halts, err := rd.halts(ctx)
 	if err != nil || len(halts) > 0 {
 		return false
 	}
-	shown, err := rd.stored(ctx)
-	return err == nil && maps.EqualFunc(records, shown, func(r record.Record, s record.Status) bool { return r.Status == s })
+	stored, err := rd.stored(ctx)
+	return err == nil && maps.EqualFunc(records, stored, func(r record.Record, s record.Status) bool { return r.Status == s })
 }
 
 // retriesAtMost is how often a person tries, at most.
 const retriesAtMost = 3
 
-// mayRetry says whether a person retries a request that is in error: some of
-// those whose halt was never to be resumed stay.
+// mayRetry says whether a person retries a request that is in error, once for
+// each time: some of those whose halt was never to be resumed stay.
 func (rd *round) mayRetry(id string, rec record.Record) bool {
-	if rec.Submission.PolicyKey == expire && id[len(id)-1]%2 == 0 || rd.retries[id] == retriesAtMost {
+	tried := rd.retries[id]
+	stays := rec.Submission.PolicyKey == expire && id[len(id)-1]%2 == 0
+	if stays || len(tried) == retriesAtMost || slices.Contains(tried, rec.Revision) {
 		return false
 	}
-	rd.retries[id]++
+	rd.retries[id] = append(tried, rec.Revision)
 	return true
 }
 
@@ -195,6 +195,8 @@ func (rd *round) values(ctx context.Context, bucket string, take func(key string
 // nothing and have something in hand: whoever had it is dead, or its word was
 // lost. In earnest that takes a minute.
 func (rd *round) lapse(ctx context.Context) {
+	var lapses sync.WaitGroup
+	defer lapses.Wait()
 	for _, name := range streams {
 		stream, err := rd.house.js.Stream(ctx, name)
 		if err != nil {
@@ -206,19 +208,24 @@ func (rd *round) lapse(ctx context.Context) {
 				continue
 			}
 			rd.note("the time passes for %d in the hands of %s", info.NumAckPending, info.Name)
-			hasty := info.Config
-			hasty.AckWait = time.Second
-			if _, err := rd.house.js.UpdateConsumer(ctx, name, hasty); err != nil {
-				rd.note("the time cannot pass for %s: %v", info.Name, err)
-				continue
-			}
-			rd.awaitHandled(ctx, name, info.Name)
-			back, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
-			if _, err := rd.house.js.UpdateConsumer(back, name, info.Config); err != nil {
-				rd.note("the consumer %s: %v", info.Name, err)
-			}
-			cancel()
+			lapses.Go(func() { rd.hasten(ctx, info) })
 		}
+	}
+}
+
+// hasten lets a consumer wait for a second, for a moment.
+func (rd *round) hasten(ctx context.Context, info *jetstream.ConsumerInfo) {
+	hasty := info.Config
+	hasty.AckWait = time.Second
+	if _, err := rd.house.js.UpdateConsumer(ctx, info.Stream, hasty); err != nil {
+		rd.note("the time cannot pass for %s: %v", info.Name, err)
+		return
+	}
+	rd.awaitHandled(ctx, info.Stream, info.Name)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
+	defer cancel()
+	if _, err := rd.house.js.UpdateConsumer(ctx, info.Stream, info.Config); err != nil {
+		rd.note("the consumer %s: %v", info.Name, err)
 	}
 }
 

@@ -76,6 +76,7 @@ func number(t *testing.T, variable string, otherwise uint64) uint64 {
 // round is one that is played.
 type round struct {
 	t     *testing.T
+	ctx   context.Context //nolint:containedctx // those who act on their own act until the round is over
 	plan  plan
 	house *house
 	http  *http.Client
@@ -91,7 +92,8 @@ type round struct {
 	mu                 sync.Mutex
 	promises           []invariants.Promise
 	submitted, resumed map[string]map[string]string
-	retries            map[string]int
+	// retries are the revisions at which somebody retried a request.
+	retries map[string][]uint64
 }
 
 // play plays a round and checks what came of it.
@@ -99,14 +101,14 @@ func play(t *testing.T, postgres *cluster, p plan) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errTooLong)
 	defer cancel()
 	rd := &round{
-		t: t, plan: p, book: newBook(), began: time.Now(),
+		t: t, ctx: ctx, plan: p, book: newBook(), began: time.Now(),
 		http:      &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 128}},
-		submitted: map[string]map[string]string{}, resumed: map[string]map[string]string{}, retries: map[string]int{},
+		submitted: map[string]map[string]string{}, resumed: map[string]map[string]string{}, retries: map[string][]uint64{},
 	}
 	t.Cleanup(rd.http.CloseIdleConnections)
 	rd.note("%s", p)
 	var err error
-	if rd.house, err = newHouse(t, ctx, postgres, p.settings()); err != nil {
+	if rd.house, err = newHouse(ctx, t, postgres, p.settings()); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range paths {
