@@ -56,7 +56,8 @@ func (h *house) create(ctx context.Context, policy string, n int) ([]string, err
 
 var requestIDs = regexp.MustCompile("pri_[0-9a-f-]+")
 
-// resume sends the reply of the system that was called and has halted.
+// resume sends the reply of the system that was called and has halted. One that
+// is not confirmed is stored, too.
 func (h *house) resume(ctx context.Context, callID string) error {
 	c, err := record.ParseCallID(callID)
 	if err != nil {
@@ -71,7 +72,13 @@ func (h *house) resume(ctx context.Context, callID string) error {
 		return err
 	}
 	url := h.parts["callback"].URL + "/api/v1/privacy-request/" + c.RequestID + "/resume"
-	return h.ask(ctx, http.MethodPost, url, reply, object{}, new(any))
+	err = h.ask(ctx, http.MethodPost, url, reply, object{}, new(any))
+	var refused *refusedError
+	if errors.As(err, &refused) && refused.status == http.StatusServiceUnavailable {
+		h.unconfirmed.Add(1)
+		return nil
+	}
+	return err
 }
 
 // calls are those that the called system got since it was last asked, by

@@ -48,9 +48,16 @@ func (s size) growth(ctx context.Context, r *results) error {
 	if err != nil {
 		return err
 	}
+	var halted *model
+	var copied []parts.Call
 	inFlight := 0
 	for _, n := range steps(s.halted) {
-		if err := h.fill(ctx, halts, inFlight, n); err != nil {
+		if halted == nil {
+			halted, err = h.submitHalted(ctx, halts, n)
+		} else {
+			copied, err = h.copy(ctx, halted, inFlight, n)
+		}
+		if err != nil {
 			return err
 		}
 		inFlight = n
@@ -62,7 +69,7 @@ func (s size) growth(ctx context.Context, r *results) error {
 			n, one.Start, one.NATSStart, one.LifecyclesPerSecond)
 		r.grown(one)
 	}
-	return nil
+	return h.resumeAll(ctx, copied)
 }
 
 // steps are the numbers at which to look, each ten times the one before.
@@ -73,25 +80,44 @@ func steps(last int) (all []int) {
 	return append(all, last)
 }
 
-// fill halts requests until there are so many.
-func (h *house) fill(ctx context.Context, keys policies, from, to int) error {
-	h.seen.reset(true)
-	began := time.Now()
-	stop := h.progress("halting requests", from, to)
-	err := h.submit(ctx, keys, to-from)
-	if err == nil {
-		err = h.seen.awaitCount(ctx, to-from)
-	}
+// submitHalted submits requests that halt, and gives one of them.
+func (h *house) submitHalted(ctx context.Context, keys policies, n int) (*model, error) {
+	stop := h.progress("halting requests", n, h.seen.count)
+	halted, err := h.halt(ctx, keys, n)
 	stop()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return h.modelOf(ctx, halted[0])
+}
+
+// copy makes copies of a halted request until there are so many, and waits until
+// all services know them.
+func (h *house) copy(ctx context.Context, m *model, from, to int) ([]parts.Call, error) {
+	h.seen.reset(true)
+	began := time.Now()
+	stop := h.progress("copying halted requests", to, func() int { return from + h.seen.count() })
+	copied, err := m.copies(ctx, to-from)
+	stop()
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(began)
 	if err := h.quiet(ctx); err != nil {
+		return nil, err
+	}
+	say("copied %d halted requests in %.0f s; all services knew them after %.0f s", to-from, took.Seconds(), time.Since(began).Seconds())
+	return copied, nil
+}
+
+// resumeAll resumes halted requests: they have to complete, as what was really
+// submitted.
+func (h *house) resumeAll(ctx context.Context, halted []parts.Call) error {
+	h.seen.reset(true)
+	if err := load.Each(len(halted), 8, func(i int) error { return h.resume(ctx, halted[i].ID) }); err != nil {
 		return err
 	}
-	say("halted %d requests in %s", to-from, time.Since(began).Round(time.Second))
-	_, err = h.calls(ctx)
-	return err
+	return h.seen.awaitCount(ctx, len(halted))
 }
 
 // submit submits n requests, many in a submission.
@@ -103,13 +129,13 @@ func (h *house) submit(ctx context.Context, keys policies, n int) error {
 }
 
 // progress says now and then how far it is.
-func (h *house) progress(what string, from, to int) (stop func()) {
+func (h *house) progress(what string, of int, at func() int) (stop func()) {
 	tick, stopped := time.NewTicker(10*time.Second), make(chan struct{})
 	go func() {
 		for {
 			select {
 			case <-tick.C:
-				say("%s: %d of %d", what, from+h.seen.count(), to)
+				say("%s: %d of %d", what, at(), of)
 			case <-stopped:
 				return
 			}

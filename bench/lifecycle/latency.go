@@ -100,13 +100,7 @@ func (h *house) nextCalls(ctx context.Context, keys policies, n, rate int) ([]ti
 	h.seen.reset(true)
 	due, begin := map[string]time.Time{}, time.Now()
 	err = load.Open(ctx, len(halted), float64(rate), func(ctx context.Context, i int, _ time.Time) error {
-		err := h.resume(ctx, halted[i].ID)
-		var refused *refusedError
-		if errors.As(err, &refused) && refused.status == 503 {
-			h.unconfirmed.Add(1) // it is stored all the same
-			return nil
-		}
-		return err
+		return h.resume(ctx, halted[i].ID)
 	})
 	if err != nil {
 		return nil, err
