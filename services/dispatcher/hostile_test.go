@@ -58,7 +58,7 @@ type villains struct {
 func TestHostileReceivers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.settings.DeliveryTimeout = 6 * time.Second
+	b.settings.DeliveryTimeout = 15 * time.Second // a busy machine is slow to see that a body never ends
 	b.settings.DeliveryMaxAttempts = 1
 	// Everything of the test is on 127.0.0.1; the rest of the loopback network
 	// stands for what is not public.
@@ -93,7 +93,7 @@ func TestHostileReceivers(t *testing.T) {
 		f := b.next()
 		id := f.data.Webhook.ConnectionID
 		took := time.Duration(f.data.DurationMS) * time.Millisecond
-		if limit := b.settings.DeliveryTimeout + 3*time.Second; took > limit {
+		if limit := 2 * b.settings.DeliveryTimeout; took > limit {
 			t.Errorf("%s: took %s, the deadline is %s", wanted[id].name, took, b.settings.DeliveryTimeout)
 		}
 		if id == "con_good" {

@@ -76,6 +76,7 @@ func setupOn(t *testing.T, nc *nats.Conn, js jetstream.JetStream, change func(*o
 		DelayTimeout: time.Hour, IdentityTTL: 2 * time.Hour, EventRetention: time.Hour,
 		ExecutionTimeout: time.Hour, DeliveryMaxAge: time.Hour,
 	}
+	orchestrator.Patient(&settings)
 	if change != nil {
 		change(&settings)
 	}

@@ -203,7 +203,7 @@ func (v *service) topology() topology.Options {
 
 // open lets callers in.
 func (v *service) open(b buckets) error {
-	commands, err := door.Open(v.deps.NATS, v.js)
+	commands, err := door.Open(v.deps.NATS, v.js, v.settings.patience)
 	if err != nil {
 		return err
 	}

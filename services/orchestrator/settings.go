@@ -48,6 +48,9 @@ type Settings struct {
 	SubmissionsPerMinute int `env:"PARLEY_SUBMISSIONS_PER_MINUTE" envDefault:"60" min:"0"`
 	// DeliveryMaxAge is the deadline of two_way calls and of pre-approvals.
 	DeliveryMaxAge time.Duration `env:"PARLEY_DELIVERY_MAX_AGE" envDefault:"24h" min:"1s"`
+
+	// patience is how long a caller is kept for the answer; 0 is as usual.
+	patience time.Duration
 }
 
 // Validate checks what the tags cannot say.

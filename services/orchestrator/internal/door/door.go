@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,9 +33,10 @@ var (
 // Door sends commands.
 type Door struct{ answers *inbox.Inbox }
 
-// Open subscribes to the answers; that ends with the connection.
-func Open(nc *nats.Conn, js jetstream.JetStream) (*Door, error) {
-	answers, err := inbox.Open(nc, js, 0)
+// Open subscribes to the answers; that ends with the connection. Patience is how
+// long a caller waits, as usual where it is 0.
+func Open(nc *nats.Conn, js jetstream.JetStream, patience time.Duration) (*Door, error) {
+	answers, err := inbox.Open(nc, js, patience)
 	if err != nil {
 		return nil, fmt.Errorf("door: %w", err)
 	}

@@ -47,7 +47,7 @@ func answer(t *testing.T, nc *nats.Conn, js jetstream.JetStream) {
 func TestSend(t *testing.T) {
 	t.Parallel()
 	nc, js := testbed.NATS(t)
-	d, err := Open(nc, js)
+	d, err := Open(nc, js, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
