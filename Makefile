@@ -50,12 +50,12 @@ test: ## Run every check that must pass before a change lands
 # without the race detector, for which all of them would be compiled once more.
 .PHONY: test-unit
 test-unit: ## Run the tests of all modules but the end-to-end ones, with the race detector
-	go test -race -timeout 10m $$(go list $(PACKAGES) | grep -v -e /cmd/parley/e2e -e /parley/deploy)
-	go test -timeout 10m ./deploy/...
+	go test -race -timeout 30m $$(go list $(PACKAGES) | grep -v -e /cmd/parley/e2e -e /parley/deploy)
+	go test -timeout 30m ./deploy/...
 
 .PHONY: e2e
 e2e: ## Run the end-to-end tests: four processes, NATS and Postgres
-	go test -race -count=1 -timeout 20m $(E2E)
+	go test -race -count=1 -timeout 40m $(E2E)
 
 .PHONY: bench
 bench: ## Measure lifecycles over the real stack beside a bare floor; SCENARIO and FLAGS for others, go run ./bench/lifecycle -h

@@ -10,6 +10,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -74,6 +75,7 @@ func Run(ctx context.Context, s Settings, d process.Deps) error {
 		return err
 	}
 	defer store.Close()
+	store.ReadWithin = cmp.Or(s.patience, store.ReadWithin)
 	if s.Execution == ExecutionImmediate {
 		d.Logger.Info("no executor is asked: the webhooks do the work", "setting", "PARLEY_EXECUTION=immediate")
 	}

@@ -49,7 +49,8 @@ type Settings struct {
 	// DeliveryMaxAge is the deadline of two_way calls and of pre-approvals.
 	DeliveryMaxAge time.Duration `env:"PARLEY_DELIVERY_MAX_AGE" envDefault:"24h" min:"1s"`
 
-	// patience is how long a caller is kept for the answer; 0 is as usual.
+	// patience is how long a caller is kept for the answer, and a read for the
+	// database; 0 is as usual.
 	patience time.Duration
 }
 

@@ -39,7 +39,7 @@ func (s *scene) histories() map[string][]told {
 	defer messages.Stop()
 	all := map[string][]told{}
 	for {
-		m, err := messages.Next(jetstream.NextMaxWait(10 * time.Second))
+		m, err := messages.Next(jetstream.NextMaxWait(patience))
 		if err != nil {
 			s.t.Fatalf("read facts: %v", err)
 		}

@@ -21,7 +21,7 @@ func (s *Store) CountUnfinished(ctx context.Context) ([]Unfinished, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
 	defer cancel()
 	rows, err := s.queries.CountUnfinished(ctx)
 	if err != nil {

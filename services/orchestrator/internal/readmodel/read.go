@@ -12,10 +12,6 @@ import (
 	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel/db"
 )
 
-// readWithin is how long one read may take. A database that hangs is as good as
-// absent, and who reads is told so.
-const readWithin = 4 * time.Second
-
 // rememberWithin is how long it may take to read many whole records, which
 // nobody waits for.
 const rememberWithin = 30 * time.Second
@@ -25,7 +21,7 @@ func (s *Store) Record(ctx context.Context, id string) (*record.Record, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
 	defer cancel()
 	data, err := s.queries.RequestRecord(ctx, id)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -56,7 +52,7 @@ func (s *Store) ExecutionLog(ctx context.Context, id string, page, size int) ([]
 	if err := s.usable(); err != nil {
 		return nil, 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
 	defer cancel()
 	total, err := s.queries.CountExecutionLog(ctx, id)
 	if err != nil {
@@ -88,7 +84,7 @@ func (s *Store) Log(ctx context.Context, ids []string) (map[string][]LogEntry, e
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
 	defer cancel()
 	rows, err := s.queries.LogEntries(ctx, ids)
 	if err != nil {
@@ -110,7 +106,7 @@ func (s *Store) CallFacts(ctx context.Context, id string) ([]db.CallFactsRow, er
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
 	defer cancel()
 	rows, err := s.queries.CallFacts(ctx, id)
 	return rows, unavailable(err)
@@ -128,7 +124,7 @@ func (s *Store) OverdueAt(ctx context.Context, now time.Time, atMost int) ([]Ove
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
 	defer cancel()
 	rows, err := s.queries.OverdueRequests(ctx, db.OverdueRequestsParams{Now: now, AtMost: int32(atMost)}) //nolint:gosec // a small constant
 	if err != nil {
@@ -180,7 +176,7 @@ func (s *Store) FeedSeen(ctx context.Context, feed string) (uint64, time.Time, e
 	if err := s.usable(); err != nil {
 		return 0, time.Time{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
 	defer cancel()
 	seen, err := s.queries.FeedSeen(ctx, feed)
 	if errors.Is(err, pgx.ErrNoRows) {

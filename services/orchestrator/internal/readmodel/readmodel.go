@@ -42,11 +42,19 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// connectWithin is how long the database may take to accept a connection.
-const connectWithin = 5 * time.Second
+const (
+	// connectWithin is how long the database may take to accept a connection.
+	connectWithin = 5 * time.Second
+	readWithin    = 4 * time.Second
+)
 
 // Store is the read model in its database.
 type Store struct {
+	// ReadWithin is how long one read may take, four seconds if it is not set
+	// after Open. A database that hangs is as good as absent, and who reads is
+	// told so.
+	ReadWithin time.Duration
+
 	pool     *pgxpool.Pool
 	queries  *db.Queries
 	migrated atomic.Bool
@@ -66,7 +74,7 @@ func Open(ctx context.Context, url string, unseal func(sealed string) *string) (
 	if err != nil {
 		return nil, fmt.Errorf("readmodel: open pool: %w", err)
 	}
-	return &Store{pool: pool, queries: db.New(pool), unseal: unseal}, nil
+	return &Store{ReadWithin: readWithin, pool: pool, queries: db.New(pool), unseal: unseal}, nil
 }
 
 // preferIndexes tells the planner what reading an index costs where there are no

@@ -27,6 +27,7 @@ func open(t *testing.T) *readmodel.Store {
 	store, err := readmodel.Open(t.Context(), testbed.Postgres(t), unseal)
 	must(t, err)
 	t.Cleanup(store.Close)
+	store.ReadWithin = time.Minute // on a busy machine
 	must(t, store.Migrate(t.Context()))
 	return store
 }

@@ -75,7 +75,7 @@ func (s *Store) Search(ctx context.Context, f Filter, o Order, page, size int) (
 	if err := s.usable(); err != nil {
 		return nil, 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
 	defer cancel()
 	if _, _, ok := sortColumn(o.Field); !ok {
 		return nil, 0, ErrSortField
@@ -143,7 +143,7 @@ func (s *Store) SelectIDs(ctx context.Context, f Filter, atMost int) ([]string, 
 	if err := s.usable(); err != nil {
 		return nil, 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
 	defer cancel()
 	total, err := s.count(ctx, f)
 	if err != nil {
