@@ -85,6 +85,7 @@ func keepLanes(ctx context.Context, s Settings, d process.Deps, gate *process.Ga
 		Linger:      or(s.linger, defaultLinger),
 		Drain:       or(s.drain, defaultDrain),
 		CoolDown:    s.coolDown,
+		Overdue:     s.overdue,
 		Logger:      d.Logger,
 		Registry:    d.Registry,
 	}, caller.Handle)

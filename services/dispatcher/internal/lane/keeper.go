@@ -64,6 +64,9 @@ type Config struct {
 	// CoolDown is how long a lane is left alone whose receiver fails, the
 	// first time; zero is the default.
 	CoolDown time.Duration
+	// Overdue is how long after its time an attempt is ordered again; zero is
+	// the default.
+	Overdue  time.Duration
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
 }
@@ -72,7 +75,7 @@ const (
 	// forgetBreaker is how long a breaker is kept for a lane without work.
 	forgetBreaker = time.Hour
 	// dateEvery is how often the age of the oldest calls is looked up, and
-	// whether any are left over.
+	// whether any are left over or overdue.
 	dateEvery = 10 * time.Second
 )
 
@@ -86,7 +89,8 @@ type Keeper struct {
 
 	busy     prometheus.Gauge
 	inFlight prometheus.Gauge
-	dated    time.Time // of the sweep alone
+	dated    time.Time // of the sweep alone, as is
+	timer    uint64    // the sequence of the last timer that was looked at
 
 	mu    sync.Mutex
 	lanes map[string]*lane
@@ -182,6 +186,7 @@ func (k *Keeper) note(ctx context.Context, waiting map[string]backlog) {
 	if time.Since(k.dated) >= dateEvery {
 		before, k.dated = nil, time.Now()
 		k.clean(ctx, waiting)
+		k.wake(ctx)
 	}
 	for id, now := range waiting {
 		now.oldest = before[id].oldest
