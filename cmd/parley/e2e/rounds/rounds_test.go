@@ -16,6 +16,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -31,6 +32,8 @@ import (
 const (
 	roundsVariable = "PARLEY_FAULT_ROUNDS"
 	seedVariable   = "PARLEY_FAULT_SEED"
+	// logsVariable names a folder in which the logs of the processes are kept.
+	logsVariable = "PARLEY_FAULT_LOGS"
 )
 
 // patience is how long a round may take. Nothing is measured by it.
@@ -111,6 +114,7 @@ func play(t *testing.T, postgres *cluster, p plan) {
 	if rd.house, err = newHouse(ctx, t, postgres, p.settings()); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(rd.keepLogs)
 	for _, path := range paths {
 		rd.house.receiver.Script(path, receiver.Answer{Decide: rd.answer(ctx)})
 	}
@@ -172,6 +176,20 @@ func (rd *round) know(of map[string]map[string]string, key, email string) {
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
 	of[key] = map[string]string{"email": email}
+}
+
+// keepLogs writes what the processes wrote into a folder, if one is named.
+func (rd *round) keepLogs() {
+	dir := os.Getenv(logsVariable)
+	if dir == "" {
+		return
+	}
+	for name, p := range rd.house.services {
+		file := filepath.Join(dir, fmt.Sprintf("%d-%s.log", rd.plan.seed, name))
+		if err := os.WriteFile(file, []byte(p.log.String()), 0o600); err != nil {
+			rd.note("the log of %s: %v", name, err)
+		}
+	}
 }
 
 // check looks at everything from outside.
