@@ -260,12 +260,12 @@ func TestExecutor(t *testing.T) {
 // retry, which repeats what was done, completes it.
 func TestExecutorIsLate(t *testing.T) {
 	t.Parallel()
-	s := openShop(t, map[string]string{"PARLEY_EXECUTION_TIMEOUT": "4s"})
+	s := openShop(t, map[string]string{"PARLEY_EXECUTION_TIMEOUT": "10s"})
 	release := s.hold("Dan")
 	s.executor.start()
 	id := s.submit(shopErasure, "dan@example.com")
 	s.awaitStatus(id, "error")
-	s.awaitLog(id, "error", "The erasure execution neither ended nor reported progress within 4s.")
+	s.awaitLog(id, "error", "The erasure execution neither ended nor reported progress within 10s.")
 	release()
 	s.awaitFact(events.ExecutionCompleted, id)
 	if left := s.left(); left != "Ada, Ada at work, Bob, Cleo" {

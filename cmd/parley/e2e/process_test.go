@@ -17,7 +17,7 @@ import (
 
 // patience is how long a test waits for anything before it gives up. Nothing is
 // measured by it.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // child is a process of the test, with its output kept.
 type child struct {
@@ -112,9 +112,14 @@ func get(addr, path string) (int, string) {
 // eventually looks until it is so.
 func eventually(t testing.TB, look func() (bool, string)) {
 	t.Helper()
+	within(t, patience, look)
+}
+
+func within(t testing.TB, limit time.Duration, look func() (bool, string)) {
+	t.Helper()
 	pause := time.NewTicker(20 * time.Millisecond)
 	defer pause.Stop()
-	deadline := time.NewTimer(patience)
+	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	for {
 		ok, why := look()
@@ -123,7 +128,7 @@ func eventually(t testing.TB, look func() (bool, string)) {
 		}
 		select {
 		case <-deadline.C:
-			t.Fatalf("not within %s: %s", patience, why)
+			t.Fatalf("not within %s: %s", limit, why)
 		case <-pause.C:
 		}
 	}

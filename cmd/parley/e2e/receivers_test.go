@@ -59,9 +59,9 @@ func TestReceivers(t *testing.T) {
 
 func (h *house) playReceiver(t *testing.T, l language) {
 	const secret = "whsec_ZXhhbXBsZS1leGFtcGxlLWV4YW1wbGUtZXhhbXBsZQ=="
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	command := l.command(t, filepath.Join(receivers, l.file)) // may take its time to compile
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
-	command := l.command(t, filepath.Join(receivers, l.file))
 	path, err := exec.LookPath(command[0])
 	if err != nil {
 		t.Fatal(err)
