@@ -51,7 +51,7 @@ func connect(t *testing.T, url string, more ...nats.Option) *nats.Conn {
 func TestConnectWaitsForTheServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first := testbed.StartNATS(t, embedded.NATSOptions{Dir: dir})
+	first := testbed.StartNATS(t, embedded.NATSOptions{Dir: dir, Addr: testbed.FreeAddr(t)})
 	addr := strings.TrimPrefix(first.URL(), "nats://")
 	first.Close()
 
@@ -161,7 +161,7 @@ func TestConnectTellsWhatHappens(t *testing.T) {
 	t.Parallel()
 	log := &sink{lines: make(chan string, 100)}
 	dir := t.TempDir()
-	server := testbed.StartNATS(t, embedded.NATSOptions{Dir: dir})
+	server := testbed.StartNATS(t, embedded.NATSOptions{Dir: dir, Addr: testbed.FreeAddr(t)})
 	addr := strings.TrimPrefix(server.URL(), "nats://")
 	nc, err := process.Connect(t.Context(), process.Settings{NATSURL: "nats://user:s3cret@" + addr}, "test",
 		slog.New(slog.NewTextHandler(log, nil)))

@@ -24,7 +24,7 @@ const nothingChanged = "NATS cannot be reached. Nothing was changed."
 func TestNATSAway(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	server := testbed.StartNATS(t, embedded.NATSOptions{Dir: dir})
+	server := testbed.StartNATS(t, embedded.NATSOptions{Dir: dir, Addr: testbed.FreeAddr(t)})
 	nc, _ := testbed.Connect(t, server.URL())
 	b := start(t, testbed.Postgres(t), nc, testSettings(t))
 	b.ready()

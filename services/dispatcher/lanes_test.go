@@ -210,7 +210,7 @@ func TestStopInterruptsWhatDoesNotEnd(t *testing.T) {
 func TestNATSRestarts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	server := testbed.StartNATS(t, embedded.NATSOptions{Dir: dir})
+	server := testbed.StartNATS(t, embedded.NATSOptions{Dir: dir, Addr: testbed.FreeAddr(t)})
 	nc, js := testbed.Connect(t, server.URL())
 	b := setupOn(t, nc, js)
 	var mu sync.Mutex

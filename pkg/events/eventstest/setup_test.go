@@ -27,9 +27,8 @@ type bed struct {
 
 func setup(t *testing.T) *bed {
 	t.Helper()
-	b := &bed{options: embedded.NATSOptions{Dir: t.TempDir()}}
+	b := &bed{options: embedded.NATSOptions{Dir: t.TempDir(), Addr: testbed.FreeAddr(t)}}
 	b.server = testbed.StartNATS(t, b.options)
-	b.options.Addr = b.server.URL()[len("nats://"):]
 	b.nc, b.js = testbed.Connect(t, b.server.URL())
 	if err := topology.EnsureOrchestrator(t.Context(), b.js, topology.Options{}); err != nil {
 		t.Fatal(err)
