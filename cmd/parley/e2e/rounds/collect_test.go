@@ -25,7 +25,7 @@ import (
 )
 
 // slack is how late a call may come that was on its way when its request ended.
-const slack = 3 * time.Second
+const slack = 5 * time.Second
 
 // collect gathers all that can be known of the round.
 func (rd *round) collect(ctx context.Context) (c invariants.Collected, err error) {

@@ -89,11 +89,7 @@ func (r *request) mayBeLate(c Call) bool {
 // cancellation or a denial none does, after any end no two_way one.
 func (k *checker) ended() {
 	for _, c := range k.at.calls {
-		id, err := record.ParseCallID(c.WebhookID)
-		if err != nil {
-			continue
-		}
-		end := k.at.endBefore(c.At, id)
+		end := k.at.endBefore(c.At)
 		if end == nil || c.At.Sub(end.At) <= k.Slack {
 			continue
 		}
@@ -106,7 +102,7 @@ func (k *checker) ended() {
 
 // endBefore is the fact by which the request had ended at a moment, nil where
 // it ran.
-func (r *request) endBefore(at time.Time, _ record.CallID) *Fact {
+func (r *request) endBefore(at time.Time) *Fact {
 	var end *Fact
 	for i, f := range r.facts {
 		if f.Number == 0 || f.Name == "webhook.requested" || f.At.After(at) {
