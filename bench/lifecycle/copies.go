@@ -94,16 +94,27 @@ func (m *model) copy(ctx context.Context, id string) error {
 	if _, err := m.requests.Create(ctx, id, bytes.ReplaceAll(m.record, []byte(m.id), []byte(id)), 0); err != nil {
 		return err
 	}
-	for _, fact := range m.facts {
+	acks := make([]jetstream.PubAckFuture, len(m.facts))
+	for i, fact := range m.facts {
 		header := nats.Header{}
 		for name, values := range fact.Header {
 			header.Set(name, strings.ReplaceAll(values[0], m.id, id))
 		}
-		_, err := m.js.PublishMsg(ctx, &nats.Msg{
+		var err error
+		acks[i], err = m.js.PublishMsgAsync(&nats.Msg{
 			Subject: strings.ReplaceAll(fact.Subject, m.id, id), Header: header, Data: bytes.ReplaceAll(fact.Data, []byte(m.id), []byte(id)),
 		})
 		if err != nil {
 			return err
+		}
+	}
+	for _, ack := range acks {
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	return nil

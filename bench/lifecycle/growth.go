@@ -28,7 +28,8 @@ type stand struct {
 	// LifecyclesPerSecond is what others reach meanwhile.
 	LifecyclesPerSecond float64            `json:"lifecycles_per_second"`
 	Processor           map[string]float64 `json:"processor_us_per_lifecycle"`
-	// Memory is resident and not shared, in bytes, by part, before the start.
+	// Memory is resident and not shared, in bytes, by part, once garbage is
+	// collected; Disk is what the stores have.
 	Memory map[string]int64 `json:"memory_bytes"`
 	Disk   map[string]int64 `json:"disk_bytes"`
 }
@@ -147,21 +148,9 @@ func (h *house) progress(what string, of int, at func() int) (stop func()) {
 	}
 }
 
-// look measures with so many requests in flight.
+// look starts everything anew and measures with so many requests in flight.
 func (s size) look(ctx context.Context, h *house, goes policies, n int) (one stand, err error) {
 	one.InFlight = n
-	beside, err := s.lifecycles(ctx, h, goes)
-	if err != nil {
-		return one, err
-	}
-	one.LifecyclesPerSecond, one.Processor = beside.perSecond, beside.processor
-	one.Memory, one.Disk = map[string]int64{}, map[string]int64{}
-	for part, use := range h.used() {
-		one.Memory[part] = use.Memory
-	}
-	for _, part := range []string{partNATS, partPostgres} {
-		one.Disk[part] = onDisk(filepath.Join(h.dir, part))
-	}
 	h.stopServices()
 	began := time.Now()
 	if err := h.restartNATS(); err != nil {
@@ -169,9 +158,28 @@ func (s size) look(ctx context.Context, h *house, goes policies, n int) (one sta
 	}
 	one.NATSStart = time.Since(began).Seconds()
 	began = time.Now()
-	err = h.startServices(ctx)
+	if err := h.startServices(ctx); err != nil {
+		return one, err
+	}
 	one.Start = time.Since(began).Seconds()
-	return one, err
+	beside, err := s.lifecycles(ctx, h, goes)
+	if err != nil {
+		return one, err
+	}
+	one.LifecyclesPerSecond, one.Processor = beside.perSecond, beside.processor
+	one.Memory, one.Disk = map[string]int64{}, map[string]int64{}
+	for _, part := range h.parts {
+		if err := part.Collect(); err != nil {
+			return one, err
+		}
+	}
+	for part, use := range h.used() {
+		one.Memory[part] = use.Memory
+	}
+	for _, part := range []string{partNATS, partPostgres} {
+		one.Disk[part] = onDisk(filepath.Join(h.dir, part))
+	}
+	return one, nil
 }
 
 // restartNATS starts NATS anew over its store, on its address.

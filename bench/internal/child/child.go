@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -32,31 +33,36 @@ func Play(ctx context.Context, environ map[string]string, roles map[string]Role)
 	return true, role(ctx, environ)
 }
 
-// Tell says an address to who started this process, and takes CPU profiles for
-// it from then on.
+// Tell says an address to who started this process, and does what it asks for
+// from then on: CPU profiles, and collecting garbage.
 func Tell(url string) error {
 	if err := json.NewEncoder(os.Stdout).Encode(url); err != nil {
 		return err
 	}
-	go profileOnDemand(os.Stdin, os.Stdout)
+	go obey(os.Stdin, os.Stdout)
 	return nil
 }
 
-// profileOnDemand begins a CPU profile with every line that names a file, and
-// ends it with the next line that is empty. Each line is answered by an empty
-// one.
-func profileOnDemand(in io.Reader, out io.Writer) {
+// collect is the line that asks for a collection; any other names the file of a
+// CPU profile, which the next empty one ends.
+const collect = "collect"
+
+// obey does what lines ask for, and answers each by an empty one.
+func obey(in io.Reader, out io.Writer) {
 	lines := bufio.NewScanner(in)
 	var file *os.File
 	for lines.Scan() {
-		if name := lines.Text(); name != "" {
+		switch name := lines.Text(); name {
+		case collect:
+			debug.FreeOSMemory()
+		case "":
+			pprof.StopCPUProfile()
+			_ = file.Close()
+		default:
 			var err error
 			if file, err = os.Create(name); err == nil { //nolint:gosec // the path is of who measures
 				_ = pprof.StartCPUProfile(file)
 			}
-		} else {
-			pprof.StopCPUProfile()
-			_ = file.Close()
 		}
 		_, _ = fmt.Fprintln(out)
 	}
@@ -116,8 +122,13 @@ func (c *Child) Stop() {
 }
 
 // Profile begins a CPU profile of the process, in a file; "" ends it.
-func (c *Child) Profile(file string) error {
-	if _, err := fmt.Fprintln(c.in, file); err != nil {
+func (c *Child) Profile(file string) error { return c.ask(file) }
+
+// Collect has the process collect its garbage and give the memory back.
+func (c *Child) Collect() error { return c.ask(collect) }
+
+func (c *Child) ask(line string) error {
+	if _, err := fmt.Fprintln(c.in, line); err != nil {
 		return err
 	}
 	_, err := c.out.ReadString('\n')

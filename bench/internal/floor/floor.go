@@ -166,15 +166,15 @@ func connection(i int) string { return fmt.Sprintf("connection%d", i) }
 
 // consumeAll begins to consume commands, facts and the lanes.
 func (f *Floor) consumeAll(ctx context.Context) error {
-	if err := f.consume(ctx, f.js, streamWork, "floor.work.command.*", inputPending, f.submitted); err != nil {
+	if err := f.consume(ctx, f.js, streamWork, "commands", "floor.work.command.*", inputPending, f.submitted); err != nil {
 		return err
 	}
-	if err := f.consume(ctx, f.js, streamFacts, "floor.event.webhook.succeeded.*", inputPending, f.answered); err != nil {
+	if err := f.consume(ctx, f.js, streamFacts, "facts", "floor.event.webhook.succeeded.*", inputPending, f.answered); err != nil {
 		return err
 	}
 	for i := range f.options.Connections {
 		filter := "floor.work.call." + connection(i) + ".*"
-		if err := f.consume(ctx, f.caller, streamWork, filter, f.options.Concurrency, f.call); err != nil {
+		if err := f.consume(ctx, f.caller, streamWork, connection(i), filter, f.options.Concurrency, f.call); err != nil {
 			return err
 		}
 	}
@@ -183,10 +183,9 @@ func (f *Floor) consumeAll(ctx context.Context) error {
 
 // consume handles messages as they come, all at once; how many are delivered is
 // what bounds it.
-func (f *Floor) consume(ctx context.Context, js jetstream.JetStream, stream, filter string, pending int, handle func(context.Context, jetstream.Msg) error) error {
+func (f *Floor) consume(ctx context.Context, js jetstream.JetStream, stream, durable, filter string, pending int, handle func(context.Context, jetstream.Msg) error) error {
 	consumer, err := js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
-		FilterSubject: filter, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: pending, MaxDeliver: -1,
-		InactiveThreshold: time.Hour,
+		Durable: durable, FilterSubject: filter, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: pending, MaxDeliver: -1,
 	})
 	if err != nil {
 		return fmt.Errorf("floor: consume %s: %w", filter, err)
