@@ -8,6 +8,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"log/slog"
@@ -60,6 +61,9 @@ type Server struct {
 	Heartbeat time.Duration
 	// Submissions is the limit for callers without credentials; nil is none.
 	Submissions *Limit
+	// ShownWithin is how long a caller is kept for the read model to show what
+	// was changed; 0 is eight seconds.
+	ShownWithin time.Duration
 
 	openStreams sync.Once
 	places      chan struct{}
@@ -99,7 +103,7 @@ func (s *Server) send(ctx context.Context, c work.Command) (work.Answer, error) 
 		tracing.Fail(span, "not answered")
 	}
 	if err == nil && answer.Behind > 0 {
-		ctx, cancel := context.WithTimeout(ctx, shownWithin)
+		ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.ShownWithin, shownWithin))
 		defer cancel()
 		if err := s.ReadModel.Await(ctx, c.RequestID, answer.Behind); err != nil {
 			s.Logger.Debug("a change is answered before it is shown", "request_id", c.RequestID, "error", err)
