@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -214,7 +215,7 @@ func TestThreeNodes(t *testing.T) {
 	for range nodes {
 		routes = append(routes, &url.URL{Scheme: "tls", Host: testbed.FreeAddr(t)})
 	}
-	var url string
+	var urls []string
 	for i := range nodes {
 		o := options(t, "nats/cluster.conf")
 		if len(o.Routes) != nodes || o.Cluster.TLSConfig == nil {
@@ -226,9 +227,43 @@ func TestThreeNodes(t *testing.T) {
 		if _, err := fmt.Sscan(routes[i].Port(), &o.Cluster.Port); err != nil {
 			t.Fatal(err)
 		}
-		url = start(t, o).ClientURL()
+		urls = append(urls, start(t, o).ClientURL())
 	}
-	ensure(t, url, nodes)
+	ensure(t, urls[0], nodes)
+	observe(t, urls)
+}
+
+// observe has an observer, whose account is not that of the streams, get a fact
+// at each of the nodes.
+func observe(t *testing.T, urls []string) {
+	t.Helper()
+	user := topology.ObserverUser("audit")
+	js := jet(t, urls[0], topology.UserOrchestrator)
+	if _, err := js.CreateConsumer(t.Context(), events.StreamEvents, jetstream.ConsumerConfig{
+		Durable: user, FilterSubjects: []string{events.SubjectAll}, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second,
+		MaxAckPending: 1, MaxDeliver: -1,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for i, url := range urls {
+		e, err := events.New(events.SourceOrchestrator, events.RequestCreated, fmt.Sprint(i), "pri_1", time.Now(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := events.Publish(t.Context(), js, e); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := events.Subscribe(ctx, jet(t, url, user), events.Subscription{Durable: user}, func(_ context.Context, got events.Event) error {
+			if got.ID() == e.ID() { // one that came before may come again
+				cancel()
+			}
+			return nil
+		}); !errors.Is(err, context.Canceled) {
+			t.Errorf("at node %d: %v", i, err)
+		}
+	}
 }
 
 func read(t *testing.T, path string) string {

@@ -17,6 +17,9 @@ func user(name, purpose string, grants ...grant) User {
 	for _, g := range grants {
 		g(&u)
 	}
+	if u.Account == "" {
+		publishes(rightsSubject)(&u) // parley doctor asks as each of them
+	}
 	for _, subjects := range []*[]string{&u.Publish, &u.Deny, &u.Subscribe} {
 		slices.Sort(*subjects)
 		*subjects = slices.Compact(*subjects)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -30,12 +32,15 @@ func examine(environ map[string]string) *cobra.Command {
 		Long: `Look at an installation from outside, and change nothing: whether each service
 answers and has what it needs, whether versions and encryption keys agree (by
 fingerprint), NATS, its streams, buckets and consumers and their settings, what
-the user operator may do, the migrations of the databases, and all clocks.
+users may do on it, the migrations of the databases, and all clocks.
 
-  --service NAME=URL         where a service answers; once for each. Without it, the
-                             origin of parley serve on this machine
+  --service NAME=URL         where a service answers; once for each. NAME is config,
+                             orchestrator, dispatcher or callback, or parley for an
+                             all-in-one. Without it, the origin of parley serve on
+                             this machine
   PARLEY_NATS_URL            the NATS of the services; PARLEY_NATS_CREDENTIALS and
-                             the others as for the services
+                             the others as for the services. With a folder of seeds,
+                             the permissions of each service are looked at
   PARLEY_DATABASE_URL        the Postgres server; the databases config and
                              orchestrator on it are looked at
 
@@ -71,13 +76,16 @@ Exit code 0: nothing is wrong. Exit code 1: something is, and a line says what.`
 	return cmd
 }
 
+// examined are what --service takes; parley is an all-in-one.
+var examined = []string{topology.UserConfig, topology.UserOrchestrator, topology.UserDispatcher, topology.UserCallback, "parley"}
+
 // patientOf is the installation that flags and settings name.
 func patientOf(cmd *cobra.Command, environ map[string]string, addresses []string) (doctor.Patient, error) {
 	var p doctor.Patient
 	for _, a := range addresses {
 		name, url, ok := strings.Cut(a, "=")
-		if !ok || name == "" || !strings.HasPrefix(url, "http") {
-			return p, process.Takes("--service", "NAME=URL, such as config=http://127.0.0.1:8081")
+		if !ok || !slices.Contains(examined, name) || !strings.HasPrefix(url, "http") {
+			return p, process.Takes("--service", "NAME=URL, such as config=http://127.0.0.1:8081, where NAME is one of "+strings.Join(examined, ", "))
 		}
 		p.Services = append(p.Services, doctor.Service{Name: name, URL: strings.TrimSuffix(url, "/")})
 	}
@@ -95,8 +103,9 @@ func patientOf(cmd *cobra.Command, environ map[string]string, addresses []string
 	if settings.NATSURL == "" {
 		settings.NATSURL = "nats://" + settings.NATSAddr
 	}
-	p.NATS = func() (*nats.Conn, error) {
-		nc, err := process.Connect(cmd.Context(), settings.Settings, topology.UserOperator, slog.New(slog.DiscardHandler),
+	p.Users = usersOf(settings.NATSCredentials)
+	p.NATS = func(user string) (*nats.Conn, error) {
+		nc, err := process.Connect(cmd.Context(), settings.Settings, user, slog.New(slog.DiscardHandler),
 			nats.RetryOnFailedConnect(false), nats.MaxReconnects(0))
 		if err != nil {
 			return nil, fmt.Errorf("does not answer: %w", err)
@@ -115,4 +124,16 @@ func patientOf(cmd *cobra.Command, environ map[string]string, addresses []string
 		p.Databases = append(p.Databases, d)
 	}
 	return p, nil
+}
+
+// usersOf are the users whose permissions can be looked at with credentials:
+// all of a folder, or the one who looks.
+func usersOf(credentials string) []string {
+	if credentials == "" {
+		return nil // a NATS without users
+	}
+	if info, err := os.Stat(credentials); err != nil || !info.IsDir() {
+		return []string{topology.UserOperator}
+	}
+	return []string{topology.UserConfig, topology.UserOrchestrator, topology.UserDispatcher, topology.UserCallback, topology.UserOperator}
 }

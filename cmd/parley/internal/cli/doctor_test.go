@@ -81,9 +81,12 @@ func TestDoctorOfAnInstallation(t *testing.T) {
 			t.Errorf("a migration that is missing: %+v", c)
 		}
 	}
-	var out bytes.Buffer
-	if err := cli.Run(t.Context(), []string{"doctor", "--service", "config"}, visit, &out); err == nil || !strings.Contains(err.Error(), "--service takes NAME=URL") {
-		t.Errorf("a wrong address: %v", err)
+	for _, address := range []string{"config", "", "=http://127.0.0.1:1", "konfig=http://127.0.0.1:1", "config=127.0.0.1:1"} {
+		var out bytes.Buffer
+		err := cli.Run(t.Context(), []string{"doctor", "--service", address}, visit, &out)
+		if err == nil || !strings.Contains(err.Error(), "--service takes NAME=URL") || !strings.Contains(err.Error(), "config, orchestrator, dispatcher, callback") {
+			t.Errorf("the wrong address %q: %v", address, err)
+		}
 	}
 }
 

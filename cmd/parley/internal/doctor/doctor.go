@@ -59,8 +59,10 @@ type Database struct {
 type Patient struct {
 	Services  []Service
 	Databases []Database
-	// NATS connects; nil does not look at NATS.
-	NATS func() (*nats.Conn, error)
+	// NATS connects as a user; nil does not look at NATS.
+	NATS func(user string) (*nats.Conn, error)
+	// Users are those whose permissions are compared with the table.
+	Users []string
 	// HTTP is how services are asked; nil is a client with a time-out.
 	HTTP *http.Client
 	// Clock may be nil.

@@ -130,7 +130,7 @@ func TestServicesThatAgree(t *testing.T) {
 func TestANATSWithoutStreams(t *testing.T) {
 	t.Parallel()
 	server := testbed.NATSServer(t)
-	report := doctor.Examine(t.Context(), doctor.Patient{NATS: func() (*nats.Conn, error) { return nats.Connect(server.URL()) }})
+	report := doctor.Examine(t.Context(), doctor.Patient{NATS: func(string) (*nats.Conn, error) { return nats.Connect(server.URL()) }})
 	expect(t, report, "nats", doctor.OK, "version 2.")
 	expect(t, report, "stream DSR_WORK", doctor.Wrong, "does not exist")
 	expect(t, report, "stream KV_dsr_halted", doctor.Wrong, "does not exist")
@@ -138,9 +138,9 @@ func TestANATSWithoutStreams(t *testing.T) {
 	if c := find(t, report, "stream KV_dsr_halted"); !strings.Contains(c.Do, "Start callback") {
 		t.Errorf("%+v", c)
 	}
-	report = doctor.Examine(t.Context(), doctor.Patient{NATS: func() (*nats.Conn, error) { return nil, fmt.Errorf("NATS: %w", nats.ErrAuthorization) }})
+	report = doctor.Examine(t.Context(), doctor.Patient{NATS: func(string) (*nats.Conn, error) { return nil, fmt.Errorf("NATS: %w", nats.ErrAuthorization) }})
 	expect(t, report, "nats", doctor.Wrong, "refuses the login")
-	report = doctor.Examine(t.Context(), doctor.Patient{NATS: func() (*nats.Conn, error) { return nil, nats.ErrNoServers }})
+	report = doctor.Examine(t.Context(), doctor.Patient{NATS: func(string) (*nats.Conn, error) { return nil, nats.ErrNoServers }})
 	expect(t, report, "nats", doctor.Wrong, "no servers")
 }
 

@@ -20,7 +20,7 @@ func (e *examination) nats(ctx context.Context) {
 		e.skipped("nats", "no server is named", "PARLEY_NATS_URL names it.")
 		return
 	}
-	nc, err := e.patient.NATS()
+	nc, err := e.patient.NATS(topology.UserOperator)
 	if err != nil {
 		e.unreachable(err)
 		return
@@ -38,6 +38,9 @@ func (e *examination) nats(ctx context.Context) {
 	}
 	e.streams(ctx, js)
 	e.consumers(ctx, js)
+	for _, user := range e.patient.Users {
+		e.permissions(ctx, user)
+	}
 }
 
 func (e *examination) unreachable(err error) {
