@@ -10,6 +10,8 @@ import (
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+
+	"github.com/parley-dsr/parley/internal/embedded/testbed"
 )
 
 // reconnect is how often the round's own connection looks for NATS.
@@ -23,7 +25,8 @@ type way struct {
 
 func openWay(t *testing.T, to string) (*way, error) {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	proxy := toxiproxy.NewProxy(server, to, "127.0.0.1:0", to)
+	// it comes back where it was, so nobody may take the address meanwhile
+	proxy := toxiproxy.NewProxy(server, to, testbed.FreeAddr(t), to)
 	if err := proxy.Start(); err != nil {
 		return nil, err
 	}
