@@ -11,9 +11,6 @@ import (
 	"github.com/parley-dsr/parley/bench/internal/parts"
 )
 
-// ratesOf are the requests a second at which latency is measured, by flush.
-var ratesOf = map[string][]int{"always": {50, 100}, "lazy": {100, 200, 400}}
-
 // latency is what was measured at one rate, in milliseconds.
 type latency struct {
 	Flush        string  `json:"flush"`
@@ -44,7 +41,7 @@ func (s size) latency(ctx context.Context, flush, sync string, r *results) error
 	if _, err := s.lifecycles(ctx, h, goes); err != nil { // so that everything is warm
 		return err
 	}
-	for _, rate := range ratesOf[flush] {
+	for _, rate := range s.ratesFor(flush) {
 		n := max(int(s.lasting.Seconds()*float64(rate)), 1)
 		first, err := h.firstCalls(ctx, goes, n, rate)
 		if err != nil {

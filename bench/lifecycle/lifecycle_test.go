@@ -26,6 +26,22 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+func TestRates(t *testing.T) {
+	t.Parallel()
+	var s size
+	if !slices.Equal(s.ratesFor("lazy"), []int{100, 200, 400}) || !slices.Equal(s.ratesFor("always"), []int{50, 100}) {
+		t.Error("the usual rates are others")
+	}
+	if err := s.setRates("5,10"); err != nil || !slices.Equal(s.ratesFor("always"), []int{5, 10}) {
+		t.Errorf("%v: %v", s.rates, err)
+	}
+	for _, text := range []string{"", "0", "1,x"} {
+		if err := s.setRates(text); !errors.Is(err, errFlags) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestSteps(t *testing.T) {
 	t.Parallel()
 	for last, want := range map[int][]int{100_000: {1000, 10_000, 100_000}, 20_000: {1000, 10_000, 20_000}, 1000: {1000}, 5: {5}} {

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,6 +50,7 @@ type size struct {
 	flush       string
 	out         string
 	profile     string
+	rates       []int
 }
 
 // flush settings of NATS, as the results name them.
@@ -85,6 +87,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&s.flush, "flush", "both", "when NATS flushes: always, lazy (every 2m), or both in turn")
 	flags.StringVar(&s.out, "out", "", "file for the results, JSON")
 	flags.StringVar(&s.profile, "profile", "", "folder for CPU profiles of the parts (throughput)")
+	flags.Func("rates", "requests a second, separated by commas (latency; by default 100,200,400, and 50,100 with flush always)", s.setRates)
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
@@ -110,6 +113,28 @@ func (s size) check() error {
 		return errFlags
 	}
 	return nil
+}
+
+func (s *size) setRates(text string) error {
+	for _, one := range strings.Split(text, ",") {
+		rate, err := strconv.Atoi(one)
+		if err != nil || rate < 1 {
+			return fmt.Errorf("%w: %q is no rate", errFlags, one)
+		}
+		s.rates = append(s.rates, rate)
+	}
+	return nil
+}
+
+// ratesFor are the rates at which latency is measured under a flush setting.
+func (s size) ratesFor(flush string) []int {
+	switch {
+	case len(s.rates) > 0:
+		return s.rates
+	case flush == "always":
+		return []int{50, 100}
+	}
+	return []int{100, 200, 400}
 }
 
 func (s size) plays(scenario string) bool {
