@@ -123,13 +123,17 @@ func play(t *testing.T, postgres *cluster, p plan) {
 	}
 	rd.note("the house stands")
 	acting, end := context.WithCancel(ctx)
-	defer rd.clients.Wait()
-	defer end()
+	var coming sync.WaitGroup
+	defer func() {
+		end()
+		cancel() // who acts does not outlive a round that failed
+		coming.Wait()
+		rd.clients.Wait()
+	}()
 	if p.external {
 		rd.clients.Go(func() { rd.execute(acting) })
 	}
 	rd.clients.Go(func() { rd.review(acting) })
-	var coming sync.WaitGroup
 	coming.Go(func() { rd.come(ctx) })
 	if err := rd.breakAll(ctx); err != nil {
 		t.Fatal(err)
