@@ -143,9 +143,19 @@ func (s size) plays(scenario string) bool {
 
 func (s size) flushes(name string) bool { return s.flush == "both" || s.flush == name }
 
-// play plays the scenarios that are wanted and tells what was found.
+// play plays the scenarios that are wanted and tells what was found, also where
+// one has failed and the others have not.
 func (s size) play(ctx context.Context) error {
 	r := newResults(s)
+	err := s.playAll(ctx, r)
+	r.print(os.Stdout)
+	if err != nil {
+		return err
+	}
+	return r.save(s.out)
+}
+
+func (s size) playAll(ctx context.Context, r *results) error {
 	for _, flush := range flushes {
 		if !s.flushes(flush.name) {
 			continue
@@ -166,8 +176,7 @@ func (s size) play(ctx context.Context) error {
 			return fmt.Errorf("growth: %w", err)
 		}
 	}
-	r.print(os.Stdout)
-	return r.save(s.out)
+	return nil
 }
 
 // say tells how far it is.
