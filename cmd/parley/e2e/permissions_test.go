@@ -48,10 +48,26 @@ func TestPermissionsAreEnough(t *testing.T) {
 	for _, command := range [][]string{{"halts"}, {"lanes"}, {"reconcile"}} {
 		g.parley(command...)
 	}
+	g.doctor(t)
 	g.refuseDelivery(t, topology.ObserverUser("audit"), events.StreamEvents, "")
 	g.refuseDelivery(t, topology.ExecutorUser(events.ActionErasure), events.StreamWork, events.ExecuteFilter(events.ActionErasure))
 	for _, line := range g.violations() {
 		t.Error(line)
+	}
+}
+
+// doctor finds nothing wrong, and has looked at what each service may do.
+func (g *guarded) doctor(t *testing.T) {
+	t.Helper()
+	args := []string{"doctor"}
+	for _, name := range serviceNames {
+		args = append(args, "--service", name+"=http://"+g.services[name].addr)
+	}
+	said := g.parley(args...)
+	for _, user := range append([]string{topology.UserOperator}, serviceNames...) {
+		if !strings.Contains(said, "OK     permissions of "+user+": are those of this version") {
+			t.Errorf("the doctor does not say that the permissions of %s are in order:\n%s", user, said)
+		}
 	}
 }
 
@@ -218,6 +234,7 @@ func powers() []power {
 		{name: "make a stream of its own", publish: "$JS.API.STREAM.CREATE.MINE"},
 		{name: "change the catalog's stream", publish: "$JS.API.STREAM.UPDATE.KV_dsr_config", whose: []string{config}},
 		{name: "move leaders", publish: "$JS.API.META.LEADER.STEPDOWN"},
+		{name: "ask what it may do", publish: "$SYS.REQ.USER.INFO", whose: []string{config, o, d, c, operator}},
 		{name: "ask the system", publish: "$SYS.REQ.SERVER.PING"},
 	}
 }
