@@ -201,7 +201,7 @@ func jet(t *testing.T, url, user string) jetstream.JetStream {
 	if err != nil {
 		t.Fatalf("%s: %v", user, err)
 	}
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,9 @@ import (
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(testbed.Settling{M: m, Left: func() error { return goleak.Find() }})
+}
 
 func TestFactsComeInOrder(t *testing.T) {
 	t.Parallel()

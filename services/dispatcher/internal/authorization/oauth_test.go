@@ -14,9 +14,12 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/parley-dsr/parley/internal/catalog"
+	"github.com/parley-dsr/parley/internal/embedded/testbed"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(testbed.Settling{M: m, Left: func() error { return goleak.Find() }})
+}
 
 // issuer is a token endpoint; its tokens are t1, t2 and so on.
 type issuer struct {

@@ -22,7 +22,9 @@ import (
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(testbed.Settling{M: m, Left: func() error { return goleak.Find() }})
+}
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
