@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 const (
@@ -34,11 +36,14 @@ func (s *Store) Await(ctx context.Context, id string, revision uint64) error {
 }
 
 func (s *Store) shows(ctx context.Context, id string, revision uint64) (bool, error) {
+	if err := s.usable(); err != nil {
+		return false, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	rec, err := s.Record(ctx, id)
-	if errors.Is(err, ErrNotFound) {
+	shown, err := s.queries.RequestRevision(ctx, id)
+	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
-	return err == nil && rec.Revision >= revision, err
+	return err == nil && uint64(shown) >= revision, unavailable(err) //nolint:gosec // a revision is not negative
 }

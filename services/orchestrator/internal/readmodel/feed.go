@@ -26,7 +26,7 @@ const (
 	batchAtMost = 256
 	// batchLinger is how long a batch is filled: what nobody waits for may be
 	// late by as much, and transactions are few.
-	batchLinger = 20 * time.Millisecond
+	batchLinger = 50 * time.Millisecond
 	feedPending = 2048
 	feedAckWait = 2 * time.Minute
 	// projectWithin ends a write into a database that hangs.

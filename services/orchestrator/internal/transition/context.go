@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/parley-dsr/parley/internal/catalog"
 	"github.com/parley-dsr/parley/internal/record"
@@ -12,34 +13,46 @@ import (
 
 // context loads what the decision may have to look at beyond the record. It is
 // read when it is needed, never kept: a decision on a stale policy would be a
-// wrong one.
+// wrong one. All of it is asked for together.
 func (l *Loop) context(ctx context.Context, rec *record.Record, in lifecycle.Input) (lifecycle.Context, error) {
-	var out lifecycle.Context
+	var (
+		out     lifecycle.Context
+		asked   sync.WaitGroup
+		failure [4]error
+		known   bool
+	)
 	id, policyKey := subjectOf(rec, in)
-	policy, err := l.Catalog.Policy(ctx, policyKey)
-	switch {
-	case err == nil:
-		out.Policy = &policy
-	case !errors.Is(err, catalog.ErrNotFound):
-		return out, fmt.Errorf("transition: read policy: %w", err)
-	}
-	hooks, err := l.Catalog.PreApproval(ctx)
-	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
-		return out, fmt.Errorf("transition: read pre-approval webhooks: %w", err)
-	}
-	out.PreApproval = hooks.Webhooks
-	out.ManualApproval, err = l.manualApproval(ctx)
-	if err != nil {
-		return out, err
-	}
+	asked.Go(func() { out.Policy, failure[0] = l.policy(ctx, policyKey) })
+	asked.Go(func() { out.PreApproval, failure[1] = l.preApproval(ctx) })
+	asked.Go(func() { out.ManualApproval, failure[2] = l.manualApproval(ctx) })
 	// An identity whose key is missing is not gone: it is for who needs it to
 	// say so, and no reason to hold up its request, and in the end all, here.
-	known, err := l.Vault.Knows(ctx, id)
-	if err != nil {
-		return out, fmt.Errorf("transition: %w", err)
+	if known, failure[3] = l.Vault.Knows(ctx, id); failure[3] != nil {
+		failure[3] = fmt.Errorf("transition: %w", failure[3])
 	}
+	asked.Wait()
 	out.IdentityGone = !known
-	return out, nil
+	return out, errors.Join(failure[:]...)
+}
+
+// policy is nil where there is none.
+func (l *Loop) policy(ctx context.Context, key string) (*catalog.Policy, error) {
+	policy, err := l.Catalog.Policy(ctx, key)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("transition: read policy: %w", err)
+	}
+	return &policy, nil
+}
+
+func (l *Loop) preApproval(ctx context.Context) ([]record.Webhook, error) {
+	hooks, err := l.Catalog.PreApproval(ctx)
+	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+		return nil, fmt.Errorf("transition: read pre-approval webhooks: %w", err)
+	}
+	return hooks.Webhooks, nil
 }
 
 // manualApproval is the setting as the config service has published it, or the

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,11 +29,15 @@ func TestWhatWasTakenAndNotBegunIsHandedOver(t *testing.T) {
 		c.Workers = 1
 		c.Apply = func(_ context.Context, rec *record.Record, _ []events.Event) error {
 			applied <- rec.ID
-			if rec.ID == "pri_0" {
+			return nil
+		}
+		var once sync.Once
+		c.Clock = func() time.Time { // of the first decision
+			once.Do(func() {
 				close(first)
 				<-goOn
-			}
-			return nil
+			})
+			return time.Now()
 		}
 	})
 	b.policy(nil, nil)

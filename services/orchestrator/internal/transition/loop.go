@@ -1,8 +1,9 @@
 // Package transition is the loop that moves privacy requests on. Every input
 // is a durable message: a command, or a fact of another service. The loop reads
 // the record, lets package lifecycle decide, commits the next record with one
-// compare-and-set, publishes what the decision ordered, answers who waits, and
-// only then acknowledges the input.
+// compare-and-set, publishes what the decision ordered, and only then
+// acknowledges the input. Who waits for an answer gets it beside that, when the
+// read model has been told.
 //
 // State commits once, at the compare-and-set. Everything after it may be done
 // again: a record keeps, as its outbox, what it still has to publish, under ids
@@ -23,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -87,6 +89,7 @@ type Loop struct {
 	Config
 	connection *connection
 	memory     memory
+	answers    sync.WaitGroup
 	epoch      atomic.Pointer[string]
 	renewed    atomic.Uint64 // how often
 }
@@ -128,6 +131,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	cut := time.AfterFunc(drainTimeout, stop)
 	defer cut.Stop()
 	shards.drain()
+	l.answers.Wait()
 	if err == nil {
 		err = context.Cause(ctx)
 	}
@@ -186,7 +190,7 @@ func (l *Loop) Handle(ctx context.Context, d Delivery) error {
 	return fmt.Errorf("%w: %s", errContended, d.RequestID)
 }
 
-// step is one pass: read, decide, commit, publish, answer.
+// step is one pass: read, decide, commit, publish, and let somebody answer.
 func (l *Loop) step(ctx context.Context, d Delivery) error {
 	rec, revision, err := l.load(ctx, d.RequestID)
 	if err != nil {
@@ -229,7 +233,9 @@ func (l *Loop) step(ctx context.Context, d Delivery) error {
 	if !out.Answer.Accepted {
 		return l.refuse(ctx, d, rec, out.Answer)
 	}
-	l.answer(ctx, d, rec, facts, out.Answer)
+	if d.ReplyTo != "" { // the database may take its time; the next step does not wait for it
+		l.answers.Go(func() { l.answer(context.WithoutCancel(ctx), d, rec, facts, out.Answer) })
+	}
 	return nil
 }
 

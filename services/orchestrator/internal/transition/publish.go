@@ -15,16 +15,14 @@ import (
 	"github.com/parley-dsr/parley/services/orchestrator/internal/outbox"
 )
 
-// publish carries out the outbox of a record: first the touches, then all
-// facts, and when these are acknowledged the work that follows from them, so
-// that nobody can answer work before the fact about it is known. It returns the
-// facts.
+// publish carries out the outbox of a record: the touches and all facts, and
+// when these are acknowledged the work that follows from them, so that nobody
+// can answer work before the fact about it is known. It returns the facts.
 func (l *Loop) publish(ctx context.Context, rec *record.Record) ([]events.Event, error) {
-	if err := l.touch(ctx, rec); err != nil {
-		return nil, err
-	}
+	touched := make(chan error, 1)
+	go func() { touched <- l.touch(ctx, rec) }()
 	facts, err := l.publishFacts(ctx, rec)
-	if err != nil {
+	if err = errors.Join(err, <-touched); err != nil {
 		return nil, err
 	}
 	return facts, l.publishWork(ctx, rec)

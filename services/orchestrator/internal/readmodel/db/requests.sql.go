@@ -177,6 +177,17 @@ func (q *Queries) RequestRecord(ctx context.Context, id string) ([]byte, error) 
 	return record, err
 }
 
+const requestRevision = `-- name: RequestRevision :one
+SELECT revision FROM requests WHERE id = $1
+`
+
+func (q *Queries) RequestRevision(ctx context.Context, id string) (int64, error) {
+	row := q.db.QueryRow(ctx, requestRevision, id)
+	var revision int64
+	err := row.Scan(&revision)
+	return revision, err
+}
+
 const unfinishedOrRecentRecords = `-- name: UnfinishedOrRecentRecords :many
 SELECT id, record
 FROM requests

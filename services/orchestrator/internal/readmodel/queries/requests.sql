@@ -48,6 +48,9 @@ DELETE FROM call_facts WHERE request_id = ANY(sqlc.arg(ids)::text[]);
 -- name: RequestRecord :one
 SELECT record FROM requests WHERE id = sqlc.arg(id);
 
+-- name: RequestRevision :one
+SELECT revision FROM requests WHERE id = sqlc.arg(id);
+
 -- name: OverdueRequests :many
 SELECT id, awaited_call::text AS awaited_call, deadline
 FROM requests
