@@ -251,6 +251,7 @@ func TestPatchWebhook(t *testing.T) {
 	b.call("PATCH", pre+"/w1", `{"connection_config_key":"nope"}`).wantDetail(t, http.StatusNotFound, "No connection configuration found with key 'nope'.")
 	b.call("PATCH", pre+"/w1", `{"connection_config_key":"db"}`).want(t, http.StatusUnprocessableEntity)
 	b.call("PATCH", pre+"/w1", `{"key":"other"}`).wantProblem(t, "extra_forbidden", `["body","key"]`, "Extra inputs are not permitted")
+	b.call("PATCH", pre+"/w1", `{"name":" "}`).wantProblem(t, "value_error", `["body","name"]`, "Value error, PolicyPreWebhook requires a name.")
 	b.call("PATCH", pre+"/w1", `{"order":"x"}`).wantProblem(t, "int_parsing", `["body","order"]`, "Input should be a valid integer, unable to parse string as an integer")
 	b.call("PATCH", pre+"/nope", `{}`).wantDetail(t, http.StatusNotFound, "No Pre-Execution Webhook found for key 'nope' on Policy 'p'.")
 	b.call("PATCH", "/dsr/policy/nope/webhook/pre_execution/w1", `{}`).wantDetail(t, http.StatusNotFound, "No Policy found for key nope.")
@@ -309,6 +310,7 @@ func TestPreApprovalWebhooks(t *testing.T) {
 		t.Error(diff)
 	}
 	b.call("PATCH", path+"/two", `{"name":"Third"}`).wantDetail(t, http.StatusBadRequest, "Name Third already exists in PreApprovalWebhook.")
+	b.call("PATCH", path+"/two", `{"name":" "}`).wantProblem(t, "value_error", `["body","name"]`, "Value error, PreApprovalWebhook requires a name.")
 	b.call("PATCH", path+"/two", `{"key":"x"}`).wantProblem(t, "extra_forbidden", `["body","key"]`, "Extra inputs are not permitted")
 	b.call("PATCH", path+"/two", `{"connection_config_key":"nope"}`).wantDetail(t, http.StatusNotFound, "No connection configuration found with key 'nope'.")
 	b.call("PUT", path, `[{"name":"A","connection_config_key":"c1"},{"name":"A","key":"x","connection_config_key":"c1"}]`).wantDetail(t, http.StatusBadRequest,

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"strings"
 
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/identity"
@@ -219,7 +220,7 @@ func (a *API) PatchPreApprovalWebhook(ctx context.Context, r api.PatchPreApprova
 }
 
 func freePreApproval(ctx context.Context, tx *store.Tx, row db.PreApprovalWebhook, name string) error {
-	if name == "" {
+	if strings.TrimSpace(name) == "" {
 		return edge.Unprocessable([]identity.Problem{invalid(nameless(classPreApproval), "name")})
 	}
 	taken, err := tx.PreApprovalNameTaken(ctx, name, row.ID)

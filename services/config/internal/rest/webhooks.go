@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/identity"
@@ -195,7 +196,7 @@ func patch(l *store.Lists, k kind, w *record.Webhook, body api.WebhookPatch) err
 	if body.Name == nil || *body.Name == w.Name {
 		return nil
 	}
-	if *body.Name == "" {
+	if strings.TrimSpace(*body.Name) == "" {
 		return edge.Unprocessable([]identity.Problem{invalid(nameless(k.class), "name")})
 	}
 	for _, other := range slices.Concat(*l.Of(k.stored), l.Others) {

@@ -8,7 +8,10 @@
 // so a refused change has changed nothing.
 package webhooks
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Webhook is a stored one, as far as the rules look at it.
 type Webhook struct {
@@ -95,7 +98,7 @@ func Check(stored []Webhook, policy string, items []Item, keys []string, i int) 
 			placed.Name = stored[at].Name
 		}
 	}
-	if placed.Name == "" {
+	if strings.TrimSpace(placed.Name) == "" {
 		return Placed{}, &ItemError{Index: i, Err: ErrNameless}
 	}
 	if nameTaken(stored, policy, items, keys, placed) {

@@ -190,6 +190,8 @@ func TestCheck(t *testing.T) {
 		"a made key that exists":          {[]Item{{Name: "a"}}, 0, Placed{}, ErrKeyTaken},
 		"a key of another policy":         {[]Item{{Key: "c", Name: "X"}}, 0, Placed{}, ErrElsewhere},
 		"a new one without a name":        {[]Item{{Key: "d"}}, 0, Placed{}, ErrNameless},
+		"a name of blanks":                {[]Item{{Key: "d", Name: " \t"}}, 0, Placed{}, ErrNameless},
+		"a name of blanks for an old one": {[]Item{{Key: "a", Name: " "}}, 0, Placed{}, ErrNameless},
 		"the name of another policy's":    {[]Item{{Key: "d", Name: "C"}}, 0, Placed{}, ErrNameTaken},
 		"the name of a removed one":       {[]Item{{Key: "d", Name: "A"}}, 0, Placed{}, ErrNameTaken},
 		"names exchanged":                 {[]Item{{Key: "a", Name: "B"}, {Key: "b", Name: "A"}}, 0, Placed{"1", "a", "B"}, nil},
