@@ -8,33 +8,28 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/VictoriaMetrics/metricsql"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// alertsExist: every metric that a rule names is registered
+// alertsExist: every rule can be parsed, every metric that it names is registered
 // by a service, and has the labels by which the rule asks for it. The document
 // for operators says what to do about each alert.
 func alertsExist(t *testing.T, w *watched) {
 	t.Helper()
 	known := w.metrics()
 	rules := shipped(t, "deploy", "alerts", "parley.rules.yaml")
-	expressions := regexp.MustCompile(`(?m)^        (?:expr: (.*)|  (.*))$`).FindAllStringSubmatch(rules, -1)
 	named := 0
-	for _, e := range expressions {
-		text := e[1] + e[2]
-		if strings.HasPrefix(strings.TrimSpace(text), "summary:") {
-			continue
-		}
-		by := labelsOf(text)
-		for _, m := range regexp.MustCompile(`parley_[a-z0-9_]+`).FindAllString(text, -1) {
+	for _, text := range expressionsOf(rules) {
+		for _, asked := range selectorsOf(t, text) {
 			named++
-			labels, ok := known[m]
+			labels, ok := known[asked.metric]
 			if !ok {
-				t.Errorf("no service has a metric %s", m)
+				t.Errorf("no service has a metric %s", asked.metric)
 			}
-			for _, label := range by {
+			for _, label := range asked.labels {
 				if ok && label != "le" && !slices.Contains(labels, label) {
-					t.Errorf("%s has no label %s", m, label)
+					t.Errorf("%s has no label %s", asked.metric, label)
 				}
 			}
 		}
@@ -54,18 +49,57 @@ func alertsExist(t *testing.T, w *watched) {
 	}
 }
 
-// labelsOf are the labels by which an expression selects or groups.
-func labelsOf(expression string) []string {
-	var labels []string
-	for _, m := range regexp.MustCompile(`([a-z_]+)\s*(?:=~|!~|!=|=)\s*"`).FindAllStringSubmatch(expression, -1) {
-		labels = append(labels, m[1])
+// expressionsOf are those of the rules, which stand in one line or, after a bar,
+// in several.
+func expressionsOf(rules string) []string {
+	var expressions []string
+	for _, m := range regexp.MustCompile(`(?m)^        expr: (?:\|\n((?:          .*\n)+)|(.*)\n)`).FindAllStringSubmatch(rules, -1) {
+		expressions = append(expressions, m[1]+m[2])
 	}
-	for _, m := range regexp.MustCompile(`by \(([^)]*)\)`).FindAllStringSubmatch(expression, -1) {
-		for label := range strings.SplitSeq(m[1], ",") {
-			labels = append(labels, strings.TrimSpace(label))
+	return expressions
+}
+
+// selector is what an expression asks for, and the labels by which it selects or
+// groups that.
+type selector struct {
+	metric string
+	labels []string
+}
+
+// selectorsOf parses an expression. The parser knows PromQL, and a little more.
+func selectorsOf(t *testing.T, text string) []selector {
+	t.Helper()
+	tree, err := metricsql.Parse(text)
+	if err != nil {
+		t.Errorf("%s: %v", text, err)
+		return nil
+	}
+	var found []selector
+	metricsql.VisitAll(tree, func(e metricsql.Expr) {
+		m, ok := e.(*metricsql.MetricExpr)
+		if !ok {
+			return
 		}
-	}
-	return labels
+		for _, filters := range m.LabelFilterss {
+			var s selector
+			for _, f := range filters {
+				if f.Label == "__name__" {
+					s.metric = f.Value
+				} else {
+					s.labels = append(s.labels, f.Label)
+				}
+			}
+			found = append(found, s)
+		}
+	})
+	metricsql.VisitAll(tree, func(e metricsql.Expr) {
+		if group, ok := e.(*metricsql.AggrFuncExpr); ok {
+			for i := range found {
+				found[i].labels = append(found[i].labels, group.Modifier.Args...)
+			}
+		}
+	})
+	return found
 }
 
 // metrics are the labels of all that the four services have registered, by
