@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -44,8 +45,11 @@ func (h *house) create(ctx context.Context, policy string, n int) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	if len(answer.Failed) > 0 {
-		return nil, errors.New("a request was not created: " + answer.Failed[0].Message)
+	for _, one := range answer.Failed {
+		if !strings.HasPrefix(one.Message, stored) {
+			return nil, errors.New("a request was not created: " + one.Message)
+		}
+		h.unconfirmed.Add(1)
 	}
 	ids := make([]string, len(answer.Succeeded))
 	for i, one := range answer.Succeeded {
@@ -53,6 +57,9 @@ func (h *house) create(ctx context.Context, policy string, n int) ([]string, err
 	}
 	return ids, nil
 }
+
+// stored begins what is said of a request that takes its course unconfirmed.
+const stored = "The request is stored"
 
 var requestIDs = regexp.MustCompile("pri_[0-9a-f-]+")
 
