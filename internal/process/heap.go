@@ -9,8 +9,8 @@ import (
 const (
 	// heapFloor is the size below which a heap is not collected. The services
 	// keep little, a few MiB: with the runtime's own rule, to collect whenever
-	// the heap has doubled, a busy one would do so twenty times a second, and
-	// spend a sixth of its time on it.
+	// the heap has doubled, a dispatcher does so every 150 calls, and spends a
+	// tenth of its time on it.
 	heapFloor = 64 << 20
 	// The runtime's rule is kept from half of the floor on.
 	percentAtLeast = 100
