@@ -228,14 +228,16 @@ func (c *multitude) missing() []string {
 	return missing
 }
 
-// checkRecords checks that the bucket of records knows all that the list shows.
+// checkRecords checks that the bucket of records knows all that the list shows,
+// once the two places are compared.
 func (c *multitude) checkRecords() {
 	c.t.Helper()
 	bucket := c.look(topology.BucketRequests)
 	for _, id := range c.ledger.ids(created) {
-		if _, err := recordIn(c.t.Context(), bucket, id); err != nil {
-			c.t.Errorf("record of %s: %v", id, err)
-		}
+		eventually(c.t, func() (bool, string) {
+			_, err := recordIn(c.t.Context(), bucket, id)
+			return err == nil, fmt.Sprintf("record of %s: %v", id, err)
+		})
 	}
 }
 

@@ -55,21 +55,29 @@ func prepare(t *testing.T, ownPostgres bool) *ground {
 	} else {
 		g.house = setup(t, nil)
 	}
+	g.open()
+	return g
+}
+
+// open starts the services and begins to watch.
+func (g *ground) open() {
+	g.t.Helper()
 	g.transport = g
 	g.startAll(serviceNames...)
-	g.nc, g.js = testbed.Connect(t, g.natsURL)
+	if g.nc == nil {
+		g.nc, g.js = testbed.Connect(g.t, g.natsURL)
+	}
 	g.requests, g.halted = g.bucket(topology.BucketRequests), g.bucket(topology.BucketHalted)
 	g.watch()
 	admin := &story.Story{Cast: story.Published(), Receiver: g.receiver}
-	if err := admin.Open(t.Context(), g.origin, rootID, g.secret); err != nil {
-		t.Fatal(err)
+	if err := admin.Open(g.t.Context(), g.origin, rootID, g.secret); err != nil {
+		g.t.Fatal(err)
 	}
-	if err := admin.Configure(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := admin.Configure(g.t.Context()); err != nil {
+		g.t.Fatal(err)
 	}
 	g.token = admin.Token()
 	g.receiver.Script(webhookPath, g.script())
-	return g
 }
 
 func (g *ground) bucket(name string) *topology.Bucket {
@@ -156,7 +164,7 @@ func (g *ground) callsOf(requestID string) []receiver.Call {
 // facts are the facts about a request, as they stand in the stream.
 func (g *ground) facts(requestID string) []events.Event {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(g.t.Context(), clientPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(g.t.Context()), clientPatience)
 	defer cancel()
 	consumer, err := g.js.OrderedConsumer(ctx, events.StreamEvents, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{"dsr.event.*.*." + requestID},

@@ -52,7 +52,8 @@ func setup(t *testing.T, settings map[string]string) *house {
 	return setupOver(t, map[string]string{"config": testbed.Postgres(t), "orchestrator": testbed.Postgres(t)}, settings)
 }
 
-// setupOver builds a house over the given databases.
+// setupOver builds a house over the given databases, and over a NATS server of
+// its own where the settings name none.
 func setupOver(t *testing.T, databases, settings map[string]string) *house {
 	t.Helper()
 	keys, err := keyring.Generate()
@@ -62,7 +63,9 @@ func setupOver(t *testing.T, databases, settings map[string]string) *house {
 	h := &house{
 		t: t, dir: t.TempDir(), keys: keys, secret: rootSecret, services: map[string]*child{}, database: databases,
 	}
-	h.startNATS()
+	if h.natsURL = settings["PARLEY_NATS_URL"]; h.natsURL == "" {
+		h.startNATS()
+	}
 	h.startProxy()
 	h.receiver, err = receiver.Start(receiver.Options{Dir: filepath.Join(h.dir, "receiver"), Origin: h.origin})
 	if err != nil {

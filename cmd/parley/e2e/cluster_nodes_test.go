@@ -1,0 +1,146 @@
+//go:build faults
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/parley-dsr/parley/internal/embedded/testbed"
+)
+
+// nodes are three NATS servers that replicate, each a process of its own.
+type nodes struct {
+	t        *testing.T
+	children map[string]*child // by the name of the server
+	urls     []string
+}
+
+// startNodes starts the servers and waits until they have found each other.
+func startNodes(t *testing.T) *nodes {
+	t.Helper()
+	n := &nodes{t: t, children: map[string]*child{}}
+	dir, routes := t.TempDir(), map[string]string{}
+	for i := range 3 {
+		routes[fmt.Sprintf("node-%d", i+1)] = testbed.FreeAddr(t)
+	}
+	for _, name := range slices.Sorted(maps.Keys(routes)) {
+		addr, config := testbed.FreeAddr(t), filepath.Join(dir, name+".conf")
+		text := fmt.Sprintf(`
+server_name: %s
+jetstream: { store_dir: %q }
+cluster: { name: parley, listen: %q, routes: [ %s ] }
+`, name, filepath.Join(dir, name), routes[name], routesBut(routes, name))
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n.urls = append(n.urls, "nats://"+addr)
+		n.children[name] = &child{
+			t: t, name: name, path: os.Args[0], log: newLog(t, dir, name),
+			env: environ(map[string]string{natsConfigVariable: config, natsAddrVariable: addr}),
+		}
+		n.children[name].start()
+	}
+	n.awaitFormed()
+	return n
+}
+
+// routesBut are the routes to all nodes but one.
+func routesBut(routes map[string]string, but string) string {
+	var others []string
+	for _, name := range slices.Sorted(maps.Keys(routes)) {
+		if name != but {
+			others = append(others, fmt.Sprintf("%q", "nats://"+routes[name]))
+		}
+	}
+	return strings.Join(others, ", ")
+}
+
+func (n *nodes) url() string { return strings.Join(n.urls, ",") }
+
+// connect gives a connection that soon notices a node that has gone silent.
+func (n *nodes) connect() (*nats.Conn, jetstream.JetStream) {
+	n.t.Helper()
+	nc, err := nats.Connect(n.url(), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+		nats.ReconnectWait(100*time.Millisecond), nats.PingInterval(2*time.Second))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return nc, js
+}
+
+// awaitFormed waits until a stream with three replicas can be made.
+func (n *nodes) awaitFormed() {
+	n.t.Helper()
+	_, js := n.connect()
+	probe := jetstream.StreamConfig{Name: "PROBE", Subjects: []string{"probe"}, Replicas: len(n.urls), Storage: jetstream.MemoryStorage}
+	within(n.t, 2*patience, func() (bool, string) {
+		_, err := js.CreateStream(n.t.Context(), probe)
+		return err == nil, fmt.Sprintf("the nodes have not found each other: %v", err)
+	})
+	if err := js.DeleteStream(n.t.Context(), probe.Name); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// placed is where the streams of an installation are.
+type placed struct {
+	leads  map[string]int // streams that a node leads
+	behind []string       // replicas that are not up to date
+}
+
+// look asks where the streams are; known is false where that cannot be said now.
+func (n *nodes) look(ctx context.Context, js jetstream.JetStream) (p placed, known bool) {
+	ctx, cancel := context.WithTimeout(ctx, clientPatience)
+	defer cancel()
+	p.leads = map[string]int{}
+	streams := js.ListStreams(ctx)
+	seen := 0
+	for info := range streams.Info() {
+		seen++
+		if info.Cluster == nil || info.Cluster.Leader == "" {
+			return p, false
+		}
+		p.leads[info.Cluster.Leader]++
+		for _, r := range info.Cluster.Replicas {
+			if !r.Current || r.Offline {
+				p.behind = append(p.behind, info.Config.Name+" on "+r.Name)
+			}
+		}
+	}
+	return p, streams.Err() == nil && seen > 0
+}
+
+// first is the node that leads most streams.
+func (p placed) first() string {
+	return slices.MaxFunc(slices.Sorted(maps.Keys(p.leads)), func(a, b string) int { return p.leads[a] - p.leads[b] })
+}
+
+// awaitWhole waits until every replica of every stream is up to date, and gives
+// the node that leads most of them.
+func (n *nodes) awaitWhole(js jetstream.JetStream) *child {
+	n.t.Helper()
+	var p placed
+	within(n.t, 2*patience, func() (bool, string) {
+		var known bool
+		p, known = n.look(n.t.Context(), js)
+		return known && len(p.behind) == 0, fmt.Sprintf("streams are led by %v, behind are %v", p.leads, p.behind)
+	})
+	n.t.Logf("streams are led by %v", p.leads)
+	return n.children[p.first()]
+}
