@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -65,9 +66,11 @@ func awaitCluster(t testing.TB, js jetstream.JetStream) {
 	probe := jetstream.StreamConfig{Name: "PROBE", Replicas: 3, Storage: jetstream.MemoryStorage}
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(time.Minute)
+	deadline := time.After(3 * time.Minute)
 	for {
-		_, err := js.CreateStream(t.Context(), probe)
+		attempt, cancel := context.WithTimeout(t.Context(), 2*time.Second) // without a leader nobody answers
+		_, err := js.CreateStream(attempt, probe)
+		cancel()
 		if err == nil {
 			break
 		}
