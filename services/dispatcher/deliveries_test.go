@@ -40,7 +40,7 @@ func TestDeliveriesWithoutAnEnd(t *testing.T) {
 	b.connection("con_1", catalog.Secrets{URL: url, Authorization: "s3cret"})
 	made := b.call("con_1", record.Pre, record.TwoWay)
 	b.order(made)
-	b.takeAndGiveBack("con_1", 40)
+	b.takeAndGiveBack("con_1", 25)
 	b.start()
 	if f := b.expect(events.WebhookSucceeded, events.OutcomeOK); f.data.CallID != made.CallID || f.data.Attempt != 1 || calls.Load() != 1 {
 		t.Errorf("%s after %d attempts, %d calls", f.data.CallID, f.data.Attempt, calls.Load())
@@ -82,10 +82,10 @@ func TestOverdueWhileTheCallIsMade(t *testing.T) {
 	hasty.AckWait = 50 * time.Millisecond
 	_, err = b.js.UpdateConsumer(t.Context(), events.StreamWork, hasty)
 	must(t, err)
-	b.until("the message has come often", func() bool {
+	b.until("the message has come again and again", func() bool {
 		info, err := consumer.Info(t.Context())
 		must(t, err)
-		return info.Delivered.Consumer > 20
+		return info.Delivered.Consumer > 4
 	})
 	close(slow.release)
 	b.expect(events.WebhookSucceeded, events.OutcomeOK)
