@@ -11,9 +11,10 @@ import (
 const (
 	lookFirst   = 10 * time.Millisecond
 	lookLongest = 200 * time.Millisecond
-	// lookWithin is how long one look may take. A database that needs longer
-	// hangs, and who reads is told so: there is nothing to wait for.
-	lookWithin = time.Second
+	// lookPart is the part of the time of a read that one look may take. A
+	// database that needs longer hangs, and who reads is told so: there is
+	// nothing to wait for.
+	lookPart = 4
 )
 
 // Await waits until a request is projected at a revision, or a later one. It is
@@ -39,7 +40,7 @@ func (s *Store) shows(ctx context.Context, id string, revision uint64) (bool, er
 	if err := s.usable(); err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin/lookPart)
 	defer cancel()
 	shown, err := s.queries.RequestRevision(ctx, id)
 	if errors.Is(err, pgx.ErrNoRows) {
