@@ -27,6 +27,9 @@ func TestNothingIsFound(t *testing.T) {
 		}),
 		"a repeat after the death of the dispatcher": repeated(nil).broken("kill", "dispatcher"),
 		"a repeat after a fault of NATS":             repeated(nil).broken("stop", NATS),
+		"a repeat that has an end too": repeated(func(s *story) {
+			s.fact("webhook.succeeded", about(call("C", 3)))
+		}).broken("stop", NATS),
 		"a late one_way call that was attempted": late(record.OneWay, func(s *story) {
 			s.fact("webhook.attempted", about(call("A", 1)))
 		}),
@@ -80,6 +83,7 @@ func TestEveryViolationIsFound(t *testing.T) {
 		{"a call that nobody ordered", RuleRepeat, change(func(s *story) { s.called(call("C", 9), record.TwoWay, known) })},
 		{"a call without an end", RuleAnswered, change(func(s *story) { s.Facts = slices.Delete(s.Facts, 4, 5) })},
 		{"a call with two ends", RuleAnswered, change(func(s *story) { s.fact("webhook.undelivered", about(call("A", 1))) })},
+		{"two ends of what was called once", RuleAnswered, change(func(s *story) { s.fact("webhook.succeeded", about(call("A", 1))) })},
 		{"a success that was none", RuleAnswered, change(func(s *story) { s.Calls[0].Status = 500 })},
 		{"an identity that was derived and lost", RuleIdentity, change(func(s *story) { delete(s.Calls[2].Identity, "phone") })},
 		{"an identity that came with the resume and was lost", RuleIdentity, change(func(s *story) { s.Calls[2].Identity["email"] = "a@example.com" })},
