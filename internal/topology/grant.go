@@ -89,11 +89,11 @@ func lists(bucket string) grant {
 	)
 }
 
-// consumes makes and uses a durable consumer of that name. The client puts a
-// filter into the subject if the consumer has just one.
+// consumes makes, uses and resets a durable consumer of that name. The client
+// puts a filter into the subject if the consumer has just one.
 func consumes(stream, consumer, filter string) grant {
 	return func(u *User) {
-		publishes(api("CONSUMER.CREATE", stream, consumer))(u)
+		publishes(api("CONSUMER.CREATE", stream, consumer), api("CONSUMER.RESET", stream, consumer))(u)
 		if filter != "" {
 			publishes(api("CONSUMER.CREATE", stream, consumer, filter))(u)
 		}
@@ -114,15 +114,15 @@ func restarts(stream, consumer string) grant {
 	return publishes(api("CONSUMER.DELETE", stream, consumer))
 }
 
-// lanes makes and uses the consumers of the lanes. There is one a connection,
+// lanes makes, uses and resets the consumers of the lanes. There is one a connection,
 // so this takes a wildcard for the name; the filter is bound to calls, and the
 // consumers of the others are denied by name.
 func lanes() grant {
 	return func(u *User) {
-		publishes(api("CONSUMER.CREATE", events.StreamWork, "*", events.CallFilter))(u)
+		publishes(api("CONSUMER.CREATE", events.StreamWork, "*", events.CallFilter), api("CONSUMER.RESET", events.StreamWork, "*"))(u)
 		takes(events.StreamWork, "*")(u)
 		for _, other := range otherWorkers() {
-			u.Deny = append(u.Deny, api("CONSUMER.CREATE", events.StreamWork, other, ">"))
+			u.Deny = append(u.Deny, api("CONSUMER.CREATE", events.StreamWork, other, ">"), api("CONSUMER.RESET", events.StreamWork, other))
 			u.Deny = append(u.Deny, api("CONSUMER.INFO", events.StreamWork, other), api("CONSUMER.MSG.NEXT", events.StreamWork, other))
 			u.Deny = append(u.Deny, acks(events.StreamWork, other)...)
 		}

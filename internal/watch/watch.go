@@ -12,6 +12,10 @@
 // after every crash. The durable itself is made anew only where it is gone,
 // which is what readers do in any case.
 //
+// If nothing is acknowledged until it stalls once more, the fault is not in the
+// reader: then what the server holds for the consumer is made anew too, from
+// what was acknowledged on (CONSUMER.RESET).
+//
 // To read anew without need does no harm. A consumer that cannot move since all
 // that it may deliver is in work is given the time in which an acknowledgement
 // is due before it is called stalled.
@@ -21,6 +25,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -38,15 +43,27 @@ const (
 
 // Watch looks after consumers. A nil one does nothing.
 type Watch struct {
+	resets  Resetter
 	logger  *slog.Logger
 	metrics *metrics
 	every   time.Duration
 	after   time.Duration
+
+	mu      sync.Mutex
+	stalled map[string]uint64 // what was acknowledged when a consumer stalled, by its name
+}
+
+// Resetter is the part of jetstream.JetStream with which a consumer begins
+// again after what it has acknowledged.
+type Resetter interface {
+	ResetConsumer(ctx context.Context, stream, consumer string) (*jetstream.ConsumerResetResponse, error)
 }
 
 // New gives a watch that keeps its metrics in the registry.
-func New(logger *slog.Logger, r prometheus.Registerer) *Watch {
-	return &Watch{logger: logger, metrics: newMetrics(r), every: lookEvery, after: stalledAfter}
+func New(resets Resetter, logger *slog.Logger, r prometheus.Registerer) *Watch {
+	return &Watch{
+		resets: resets, logger: logger, metrics: newMetrics(r), every: lookEvery, after: stalledAfter, stalled: map[string]uint64{},
+	}
 }
 
 // Consumer is what is watched.
@@ -102,9 +119,7 @@ func (w *Watch) look(ctx context.Context, c Consumer, end context.CancelCauseFun
 			w.metrics.show(info)
 			place.move(info)
 			if place.stalled(info, w.after, holds) {
-				w.metrics.restarts.WithLabelValues(info.Stream, info.Name).Inc()
-				w.logger.Warn("a consumer has work and delivers nothing; it is read anew", "stream", info.Stream, "consumer", info.Name,
-					"pending", info.NumPending, "unacknowledged", info.NumAckPending)
+				w.restart(ctx, info)
 				end(ErrStalled)
 				return
 			}
@@ -115,4 +130,34 @@ func (w *Watch) look(ctx context.Context, c Consumer, end context.CancelCauseFun
 		case <-ticker.C:
 		}
 	}
+}
+
+// restart prepares that a consumer is read anew, and resets it where that was
+// done before and has brought nothing.
+func (w *Watch) restart(ctx context.Context, info *jetstream.ConsumerInfo) {
+	log := w.logger.With("stream", info.Stream, "consumer", info.Name, "pending", info.NumPending, "unacknowledged", info.NumAckPending)
+	w.metrics.restarts.WithLabelValues(info.Stream, info.Name).Inc()
+	if !w.again(info) {
+		log.Warn("a consumer has work and delivers nothing; it is read anew")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	if _, err := w.resets.ResetConsumer(ctx, info.Stream, info.Name); err != nil {
+		log.Warn("a consumer still delivers nothing; it is read anew and could not be reset", "error", err)
+		return
+	}
+	w.metrics.resets.WithLabelValues(info.Stream, info.Name).Inc()
+	log.Warn("a consumer still delivers nothing; it is reset to what it has acknowledged, and read anew")
+}
+
+// again says whether the consumer stalled before and nothing was acknowledged
+// since.
+func (w *Watch) again(info *jetstream.ConsumerInfo) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	name := info.Stream + "." + info.Name
+	floor, before := w.stalled[name]
+	w.stalled[name] = info.AckFloor.Stream
+	return before && floor == info.AckFloor.Stream
 }

@@ -52,7 +52,7 @@ func TestAStalledConsumerIsReadAnew(t *testing.T) {
 			publish(t, js, 3, 8)
 			var log bytes.Buffer
 			registry := prometheus.NewRegistry()
-			w := New(slog.New(slog.NewTextHandler(&log, nil)), registry)
+			w := New(js, slog.New(slog.NewTextHandler(&log, nil)), registry)
 			w.every, w.after = 10*time.Millisecond, 100*time.Millisecond
 			reading, done := w.Reading(ctx, consumer)
 			err := hang(reading, consumer)
@@ -70,6 +70,44 @@ func TestAStalledConsumerIsReadAnew(t *testing.T) {
 				t.Errorf("log %s", log.String())
 			}
 		})
+	}
+}
+
+// TestAConsumerThatStaysStalledIsReset: its messages are in the hands of a reader
+// that is gone, and due back in an hour only. To read anew does not help; to
+// reset does.
+func TestAConsumerThatStaysStalledIsReset(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, js := testbed.NATS(t)
+	consumer := stockedWith(t, js, 0, 4, jetstream.ConsumerConfig{
+		Durable: "c", AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour, MaxAckPending: 3,
+	})
+	taken, err := consumer.Fetch(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (<-taken.Messages()).DoubleAck(ctx); err != nil { // the others are acknowledged by nobody
+		t.Fatal(err)
+	}
+	publish(t, js, 4, 6)
+	w := New(js, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	w.every, w.after = 10*time.Millisecond, 100*time.Millisecond-time.Hour // what is in hand counts as late soon
+	for range 2 {
+		reading, done := w.Reading(ctx, consumer)
+		<-reading.Done()
+		done()
+		if err := context.Cause(reading); !errors.Is(err, ErrStalled) {
+			t.Fatalf("the reading ended with %v", err)
+		}
+	}
+	if got := read(ctx, t, consumer, 5); got != "[1 2 3 4 5]" {
+		t.Errorf("read %s", got)
+	}
+	restarts, resets := w.metrics.restarts.WithLabelValues("S", "c"), w.metrics.resets.WithLabelValues("S", "c")
+	if testutil.ToFloat64(restarts) != 2 || testutil.ToFloat64(resets) != 1 {
+		t.Errorf("%v restarts, %v resets", testutil.ToFloat64(restarts), testutil.ToFloat64(resets))
 	}
 }
 
@@ -125,6 +163,9 @@ func TestConsumersAreMeasured(t *testing.T) {
 	}
 	m := newMetrics(prometheus.NewRegistry())
 	info, err := consumer.Info(t.Context())
+	for err == nil && info.NumPending != 3 && t.Context().Err() == nil { // the server counts beside the delivery
+		info, err = consumer.Info(t.Context())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,12 +187,17 @@ func TestConsumersAreMeasured(t *testing.T) {
 
 func stocked(t *testing.T, js jetstream.JetStream, from, to int) jetstream.Consumer {
 	t.Helper()
+	return stockedWith(t, js, from, to, jetstream.ConsumerConfig{
+		Durable: "c", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 100 * time.Millisecond,
+	})
+}
+
+func stockedWith(t *testing.T, js jetstream.JetStream, from, to int, config jetstream.ConsumerConfig) jetstream.Consumer {
+	t.Helper()
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}}); err != nil {
 		t.Fatal(err)
 	}
-	consumer, err := js.CreateConsumer(t.Context(), "S", jetstream.ConsumerConfig{
-		Durable: "c", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 100 * time.Millisecond,
-	})
+	consumer, err := js.CreateConsumer(t.Context(), "S", config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -153,6 +154,11 @@ func (s *subscriber) receive(ctx context.Context, msg jetstream.Msg) error {
 		s.Logger.Error("a fact could not be read and is left out", "stream_sequence", at, "error", decodeErr)
 		s.position.done(at)
 		return msg.TermWithReason("not a CloudEvent")
+	}
+	if !s.all() && !slices.Contains(s.Types, e.Type()) {
+		// It was in hand when a durable subscription began to ask for other types.
+		s.position.done(at)
+		return msg.Ack()
 	}
 	if _, repeated := s.repeats.get(e.ID()); !repeated {
 		if err := s.handleAlive(ctx, msg, e); err != nil {

@@ -145,6 +145,41 @@ func TestOnlyTheTypesAskedFor(t *testing.T) {
 	}
 }
 
+// What a subscriber to all facts had in hand is no affair of one that goes on
+// under its name and asks for a type.
+func TestTypesAskedForLater(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	all := subscribe(t, b.js, events.Subscription{Durable: "some"})
+	b.publish(t, "pri_1", 1, 1)
+	all.expect(t, "pri_1", 1, 1)
+	all.away(t)
+	b.publish(t, "pri_1", 2, 2)
+	consumer, err := b.js.Consumer(t.Context(), events.StreamEvents, "some")
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := consumer.Next(jetstream.FetchMaxWait(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub := subscribe(t, b.js, events.Subscription{Durable: "some", Types: []string{events.RequestCompleted}})
+	if err := msg.Nak(); err != nil {
+		t.Fatal(err)
+	}
+	e, err := events.New(events.SourceOrchestrator, events.RequestCompleted, "pri_1.3", "pri_1", time.Now(), struct{}{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := events.Publish(t.Context(), b.js, e); err != nil {
+		t.Fatal(err)
+	}
+	if got := sub.next(t); got.ID() != e.ID() {
+		t.Errorf("got %s", got)
+	}
+	sub.nothing(t)
+}
+
 func TestAFailedFactComesAgainAndTheOthersWait(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -105,7 +105,7 @@ type Keeper struct {
 // NewKeeper makes a keeper of the lanes of the work stream.
 func NewKeeper(js jetstream.JetStream, stream jetstream.Stream, config Config, handler Handler) *Keeper {
 	k := &Keeper{
-		config: config, js: js, stream: stream, handler: handler, watch: watch.New(config.Logger, config.Registry), lanes: map[string]*lane{}, breakers: map[string]*breaker{},
+		config: config, js: js, stream: stream, handler: handler, watch: watch.New(js, config.Logger, config.Registry), lanes: map[string]*lane{}, breakers: map[string]*breaker{},
 		busy: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "parley_dispatcher_lanes", Help: "Lanes that are being pulled.",
 		}),
