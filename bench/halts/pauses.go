@@ -3,10 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/parley-dsr/parley/bench/internal/load"
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/pkg/events"
 )
@@ -76,29 +75,11 @@ func callOf(requestID string) string {
 
 // all does n things, many at once, until one fails, and says how far it is.
 func all(n int, what *progress, do func(i int) error) error {
-	var (
-		working sync.WaitGroup
-		next    atomic.Int64
-		failure atomic.Pointer[error]
-	)
-	for range min(n, writers) {
-		working.Go(func() {
-			for failure.Load() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				if err := do(i); err != nil {
-					failure.CompareAndSwap(nil, &err)
-					return
-				}
-				what.at(i + 1)
-			}
-		})
-	}
-	working.Wait()
-	if err := failure.Load(); err != nil {
-		return *err
-	}
-	return nil
+	return load.Each(n, writers, func(i int) error {
+		if err := do(i); err != nil {
+			return err
+		}
+		what.at(i + 1)
+		return nil
+	})
 }

@@ -80,11 +80,28 @@ type Child struct {
 
 // Start starts this program in a role, and waits for its address.
 func Start(role string, environ ...string) (*Child, error) {
+	c, err := Run(role, environ...)
+	if err != nil {
+		return nil, err
+	}
+	line, err := c.out.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &c.URL)
+	}
+	if err != nil {
+		c.Kill()
+		return nil, fmt.Errorf("%s did not start: %w", role, err)
+	}
+	return c, nil
+}
+
+// Run starts this program in a role that tells no address.
+func Run(role string, environ ...string) (*Child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self) //nolint:gosec,noctx // it is this program, and it ends by Stop
+	cmd := exec.Command(self) //nolint:gosec,noctx // it is this program, and it ends by Stop or Kill
 	cmd.Env = append(os.Environ(), append(environ, roleVariable+"="+role)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -98,16 +115,13 @@ func Start(role string, environ ...string) (*Child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	c := &Child{cmd: cmd, in: in, out: bufio.NewReader(out)}
-	line, err := c.out.ReadBytes('\n')
-	if err == nil {
-		err = json.Unmarshal(line, &c.URL)
-	}
-	if err != nil {
-		c.Stop()
-		return nil, fmt.Errorf("%s did not start: %w", role, err)
-	}
-	return c, nil
+	return &Child{cmd: cmd, in: in, out: bufio.NewReader(out)}, nil
+}
+
+// Kill ends the process at once.
+func (c *Child) Kill() {
+	_ = c.cmd.Process.Kill()
+	_ = c.cmd.Wait()
 }
 
 // Stop asks the process to end, and waits until it has.

@@ -21,6 +21,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/parley-dsr/parley/bench/internal/child"
 	"github.com/parley-dsr/parley/internal/catalog"
 	"github.com/parley-dsr/parley/internal/keyring"
 	"github.com/parley-dsr/parley/internal/topology"
@@ -47,8 +48,8 @@ type Stage struct {
 
 	options  Options
 	dir      string
-	nats     *Child
-	receiver *Child
+	nats     *child.Child
+	receiver *child.Child
 	js       jetstream.JetStream
 	ring     *keyring.Ring
 	requests *topology.Bucket
@@ -71,13 +72,13 @@ func (s *Stage) start(ctx context.Context) (err error) {
 	if s.dir, err = os.MkdirTemp("", "parley-bench-"); err != nil {
 		return err
 	}
-	if s.receiver, err = start(roleReceiver, true, "BENCH_ROOT="+s.root()); err != nil {
+	if s.receiver, err = child.Start(roleReceiver, "BENCH_ROOT="+s.root()); err != nil {
 		return err
 	}
 	if err = s.StartNATS("127.0.0.1:0"); err != nil {
 		return err
 	}
-	if s.NATS, err = nats.Connect(s.nats.url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond)); err != nil {
+	if s.NATS, err = nats.Connect(s.nats.URL, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond)); err != nil {
 		return err
 	}
 	if s.js, err = jetstream.New(s.NATS, jetstream.WithPublishAsyncMaxPending(1024)); err != nil {
@@ -144,13 +145,13 @@ func (s *Stage) trust() error {
 
 // StartNATS starts the server over its store, on the address.
 func (s *Stage) StartNATS(addr string) (err error) {
-	s.nats, err = start(roleNATS, true, "BENCH_DIR="+filepath.Join(s.dir, "nats"), "BENCH_ADDR="+addr, "BENCH_SYNC="+s.options.Sync)
+	s.nats, err = child.Start(roleNATS, "BENCH_DIR="+filepath.Join(s.dir, "nats"), "BENCH_ADDR="+addr, "BENCH_SYNC="+s.options.Sync)
 	return err
 }
 
 // RestartNATS stops the server and starts it again on its address.
 func (s *Stage) RestartNATS() error {
-	addr := strings.TrimPrefix(s.nats.url, "nats://")
+	addr := strings.TrimPrefix(s.nats.URL, "nats://")
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return err
 	}
@@ -159,9 +160,9 @@ func (s *Stage) RestartNATS() error {
 }
 
 // Dispatcher starts a dispatcher in a process of its own.
-func (s *Stage) Dispatcher() (*Child, error) {
-	return start(roleDispatcher, false,
-		"PARLEY_HTTP_ADDR=127.0.0.1:0", "PARLEY_NATS_URL="+s.nats.url, "PARLEY_LOG_LEVEL=error",
+func (s *Stage) Dispatcher() (*child.Child, error) {
+	return child.Run(roleDispatcher,
+		"PARLEY_HTTP_ADDR=127.0.0.1:0", "PARLEY_NATS_URL="+s.nats.URL, "PARLEY_LOG_LEVEL=error",
 		"PARLEY_ENCRYPTION_KEYS="+s.Settings.EncryptionKeys,
 		"PARLEY_DELIVERY_TIMEOUT="+s.options.Timeout.String(),
 		fmt.Sprintf("PARLEY_LANE_CONCURRENCY=%d", s.options.Concurrency),
@@ -188,7 +189,7 @@ func (s *Stage) Reset(ctx context.Context) error {
 }
 
 func (s *Stage) ask(ctx context.Context, path string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.receiver.url+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.receiver.URL+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +197,7 @@ func (s *Stage) ask(ctx context.Context, path string) (*http.Response, error) {
 }
 
 // URL is where the receiver answers at a path.
-func (s *Stage) URL(path string) string { return s.receiver.url + path }
+func (s *Stage) URL(path string) string { return s.receiver.URL + path }
 
 // Await waits until the receiver has got what is wanted.
 func (s *Stage) Await(ctx context.Context, every time.Duration, reached func(Count) bool) (Count, error) {
@@ -265,4 +266,4 @@ func (s *Stage) Close() {
 }
 
 // NATSMemory is how much memory the server has, in bytes.
-func (s *Stage) NATSMemory() int64 { return s.nats.memory() }
+func (s *Stage) NATSMemory() int64 { return child.Used(s.nats.PID()).Resident }
