@@ -175,11 +175,11 @@ func (k *Keeper) look(ctx context.Context, requestID, callID string) (Halt, stat
 	if err != nil {
 		return Halt{}, gone, err
 	}
-	var r record.Record
-	if err := json.Unmarshal(entry.Value, &r); err != nil {
-		return Halt{}, gone, fmt.Errorf("halt: record %s cannot be read", requestID)
+	r, err := record.Decode(entry.Value)
+	if err != nil {
+		return Halt{}, gone, fmt.Errorf("halt: %s: %w", requestID, err)
 	}
-	if h, ok := of(r, callID); ok {
+	if h, ok := of(*r, callID); ok {
 		return h, waiting, nil
 	}
 	return Halt{}, over, nil

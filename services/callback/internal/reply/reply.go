@@ -22,7 +22,6 @@ package reply
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -96,15 +95,15 @@ func (h *Handlers) record(ctx context.Context, id string, notFound error) (recor
 		h.Logger.Warn("record cannot be read", "request_id", id, "error", err)
 		return record.Record{}, edge.Unavailable(later, "The privacy request cannot be read at the moment. Nothing was stored; send the reply again.")
 	}
-	var r record.Record
-	if err := json.Unmarshal(entry.Value, &r); err != nil {
-		return record.Record{}, fmt.Errorf("reply: record %s cannot be read", id) // the cause may repeat values
+	r, err := record.Decode(entry.Value)
+	if err != nil {
+		return record.Record{}, fmt.Errorf("reply: %s: %w", id, err)
 	}
 	tracing.LinkTo(trace.SpanFromContext(ctx), r.Trace) // days may have passed since
 	if r.DeletedAt != nil {
 		return record.Record{}, deleted(id)
 	}
-	return r, nil
+	return *r, nil
 }
 
 // ask publishes the reply as a fact and gives the orchestrator's word on it.

@@ -54,8 +54,8 @@ type Records interface {
 // Connections reads connections.
 type Connections interface {
 	Connection(ctx context.Context, id string) (catalog.Connection, error)
-	// Ask begins to read; what it gives waits for the end.
-	Ask(ctx context.Context, id string) func() (catalog.Connection, error)
+	// AskConnection begins to read; what it gives waits for the end.
+	AskConnection(ctx context.Context, id string) func() (catalog.Connection, error)
 }
 
 // Vault reads what is known of a person and keeps what an answer adds.
@@ -137,7 +137,7 @@ func (c *Caller) handle(ctx context.Context, call work.Call) (lane.Health, error
 	// One deadline for what is read: each read would set one of its own.
 	reading, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
-	connection := c.Connections.Ask(reading, call.Webhook.ConnectionID)
+	connection := c.Connections.AskConnection(reading, call.Webhook.ConnectionID)
 	person := readAhead(func() (vault.Sealed, error) { return c.Vault.Fetch(reading, call.RequestID) })
 	request, err := c.request(reading, call.RequestID)
 	var unreadable *unreadableError
@@ -215,11 +215,11 @@ func (c *Caller) request(ctx context.Context, id string) (*record.Record, error)
 	if err != nil {
 		return nil, fmt.Errorf("call: record: %w", err)
 	}
-	var r record.Record
-	if json.Unmarshal(entry.Value, &r) != nil {
+	r, err := record.Decode(entry.Value)
+	if err != nil {
 		return nil, &unreadableError{"the record of the request is not one"}
 	}
-	return &r, nil
+	return r, nil
 }
 
 // deadline is the end of a call that the request waits for; zero for others,

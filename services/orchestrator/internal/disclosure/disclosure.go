@@ -115,9 +115,9 @@ func (s *Service) record(ctx context.Context, id string) (*record.Record, error)
 	if err != nil {
 		return nil, err
 	}
-	rec := new(record.Record)
-	if err := json.Unmarshal(entry.Value, rec); err != nil {
-		return nil, fmt.Errorf("disclosure: decode record: %w", err)
+	rec, err := record.Decode(entry.Value)
+	if err != nil {
+		return nil, fmt.Errorf("disclosure: %w", err)
 	}
 	return rec, nil
 }

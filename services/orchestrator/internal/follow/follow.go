@@ -15,7 +15,6 @@ package follow
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -195,9 +194,9 @@ func (w *Follower) ended(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("follow: %w", err)
 	}
-	var rec record.Record
-	if err := json.Unmarshal(entry.Value, &rec); err != nil {
-		return false, fmt.Errorf("follow: decode record: %w", err)
+	rec, err := record.Decode(entry.Value)
+	if err != nil {
+		return false, fmt.Errorf("follow: %w", err)
 	}
 	return len(rec.Outbox) == 0 && (rec.Status.Final() || rec.DeletedAt != nil), nil
 }

@@ -22,7 +22,6 @@ package reconcile
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -250,9 +249,9 @@ func (r *run) compare(ctx context.Context, stored *record.Record) (newer *record
 	case err != nil:
 		return nil, fmt.Errorf("reconcile: read record: %w", err)
 	}
-	present := new(record.Record)
-	if err := json.Unmarshal(entry.Value, present); err != nil {
-		return nil, fmt.Errorf("reconcile: decode record %s: %w", stored.ID, err)
+	present, err := record.Decode(entry.Value)
+	if err != nil {
+		return nil, fmt.Errorf("reconcile: %s: %w", stored.ID, err)
 	}
 	switch judge(present, stored) {
 	case putBack:

@@ -2,7 +2,6 @@ package rekey
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -45,7 +44,7 @@ var errLeft = errors.New("rekey: the record is left as it is")
 // reseal looks again where somebody else has written the record meanwhile.
 func (r *Requests) reseal(ctx context.Context, e topology.Entry) (bool, error) {
 	for {
-		rec, err := decode(e.Value)
+		rec, err := record.Decode(e.Value)
 		if err != nil {
 			return false, errLeft
 		}
@@ -57,9 +56,9 @@ func (r *Requests) reseal(ctx context.Context, e topology.Entry) (bool, error) {
 			return false, errLeft
 		}
 		rec.Revision++
-		value, err := json.Marshal(rec)
+		value, err := rec.Encode()
 		if err != nil {
-			return false, fmt.Errorf("rekey: encode record: %w", err)
+			return false, fmt.Errorf("rekey: %w", err)
 		}
 		_, err = r.Bucket.Update(ctx, e.Key, value, e.Revision, e.Left(r.Clock()))
 		if errors.Is(err, topology.ErrConflict) {

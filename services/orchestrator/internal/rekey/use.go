@@ -14,7 +14,6 @@ package rekey
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -67,7 +66,7 @@ func (r *Requests) Places(ctx context.Context) ([]*rotation.Place, error) {
 		if err := records.AddAll(e.Value, e.Expires); err != nil {
 			return err
 		}
-		rec, err := decode(e.Value)
+		rec, err := record.Decode(e.Value)
 		if err != nil {
 			return err
 		}
@@ -143,14 +142,6 @@ func (r *Requests) hashes(p vault.Person) (identities, fields map[string][]strin
 func gone(err error) bool {
 	return errors.Is(err, vault.ErrExpired) || errors.Is(err, vault.ErrForeign) ||
 		errors.Is(err, keyring.ErrUnknownKey) || errors.Is(err, keyring.ErrSealed)
-}
-
-func decode(value []byte) (*record.Record, error) {
-	rec := new(record.Record)
-	if err := json.Unmarshal(value, rec); err != nil {
-		return nil, fmt.Errorf("rekey: decode record: %w", err)
-	}
-	return rec, nil
 }
 
 // each gives every record. One that goes meanwhile is left out.

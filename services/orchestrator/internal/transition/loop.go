@@ -264,9 +264,9 @@ func (l *Loop) load(ctx context.Context, id string) (*record.Record, uint64, err
 	if err != nil {
 		return nil, 0, fmt.Errorf("transition: read record: %w", err)
 	}
-	rec := new(record.Record)
-	if err := json.Unmarshal(entry.Value, rec); err != nil {
-		return nil, 0, fmt.Errorf("transition: decode record %s: %w", id, err)
+	rec, err := record.Decode(entry.Value)
+	if err != nil {
+		return nil, 0, fmt.Errorf("transition: %s: %w", id, err)
 	}
 	l.memory.saw(entry.Revision)
 	return rec, entry.Revision, nil
@@ -274,9 +274,9 @@ func (l *Loop) load(ctx context.Context, id string) (*record.Record, uint64, err
 
 // commit writes the next record, publishes its outbox and settles it.
 func (l *Loop) commit(ctx context.Context, next *record.Record, revision uint64) ([]events.Event, error) {
-	value, err := json.Marshal(next)
+	value, err := next.Encode()
 	if err != nil {
-		return nil, fmt.Errorf("%w: encode: %w", errUnwritable, err)
+		return nil, fmt.Errorf("%w: %w", errUnwritable, err)
 	}
 	ttl := l.ttl(next)
 	if revision == 0 {
@@ -316,7 +316,7 @@ func (l *Loop) settle(rec *record.Record, revision uint64, ttl time.Duration) {
 	}
 	settled := *rec
 	settled.Outbox = nil
-	value, err := json.Marshal(settled)
+	value, err := settled.Encode()
 	if err != nil {
 		return
 	}

@@ -2,7 +2,6 @@ package transition
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -92,8 +91,8 @@ func (l *Loop) outlived(ctx context.Context, w written) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("transition: look at the bucket: %w", err)
 	}
-	var rec record.Record
-	if err := json.Unmarshal(entry.Value, &rec); err != nil {
+	rec, err := record.Decode(entry.Value)
+	if err != nil {
 		return true, nil // it could be read when it was written
 	}
 	return rec.Revision < w.revision || rec.Revision == w.revision && rec.Epoch != w.epoch, nil
