@@ -6,10 +6,10 @@ package door
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -45,7 +45,7 @@ func Open(nc *nats.Conn, js jetstream.JetStream, patience time.Duration) (*Door,
 
 // Send publishes a command and waits for its answer.
 func (d *Door) Send(ctx context.Context, c work.Command) (work.Answer, error) {
-	data, err := json.Marshal(c)
+	data, err := jsonv1.Marshal(c)
 	if err != nil {
 		return work.Answer{}, fmt.Errorf("door: encode command: %w", err)
 	}

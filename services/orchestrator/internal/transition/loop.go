@@ -28,6 +28,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -357,7 +358,7 @@ func (l *Loop) answer(ctx context.Context, d Delivery, rec *record.Record, facts
 		}
 		answer.Request = shown
 	}
-	data, err := json.Marshal(answer)
+	data, err := jsonv1.Marshal(answer)
 	if err != nil {
 		l.Logger.Error("the answer cannot be written", "request_id", d.RequestID, "error", err)
 		return

@@ -2,10 +2,10 @@ package transition
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -82,7 +82,7 @@ func (l *Loop) publishWork(ctx context.Context, rec *record.Record) error {
 		if subject == "" {
 			continue
 		}
-		data, err := json.Marshal(body)
+		data, err := jsonv1.Marshal(body)
 		if err != nil {
 			return fmt.Errorf("transition: encode work: %w", err)
 		}

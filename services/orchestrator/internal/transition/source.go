@@ -2,11 +2,11 @@ package transition
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-dsr/parley/internal/topology"
@@ -105,7 +105,7 @@ func (l *Loop) pullFrom(ctx context.Context, consumer jetstream.Consumer, s sour
 
 func readCommand(msg jetstream.Msg) (Delivery, error) {
 	var c work.Command
-	if err := json.Unmarshal(msg.Data(), &c); err != nil {
+	if err := jsonv1.Unmarshal(msg.Data(), &c); err != nil {
 		return Delivery{}, fmt.Errorf("%w: command: %w", errUnreadable, err)
 	}
 	if c.ID == "" || c.RequestID == "" || msg.Subject() != events.CommandSubject(c.RequestID) {
@@ -149,7 +149,7 @@ func inputOf(e events.Event) (lifecycle.Input, error) {
 	default:
 		return in, fmt.Errorf("%w: type %s", errUnreadable, kind)
 	}
-	if err := json.Unmarshal(e.Data(), into); err != nil {
+	if err := jsonv1.Unmarshal(e.Data(), into); err != nil {
 		return in, fmt.Errorf("%w: data of %s: %w", errUnreadable, e.Type(), err)
 	}
 	return in, nil

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
+
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/identity"
 	"github.com/parley-dsr/parley/internal/record"
@@ -165,7 +167,7 @@ func Listed(r Request, rec *record.Record) Request {
 
 // JSON is the request as bytes, for the answers of the transition loop.
 func JSON(rec *record.Record, externalID *string, now time.Time) (json.RawMessage, error) {
-	data, err := json.Marshal(Of(rec, externalID, now))
+	data, err := jsonv1.Marshal(Of(rec, externalID, now))
 	if err != nil {
 		return nil, fmt.Errorf("view: encode request: %w", err)
 	}
