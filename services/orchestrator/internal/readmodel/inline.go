@@ -14,7 +14,11 @@ import (
 )
 
 const (
-	inlineDeadline  = 250 * time.Millisecond
+	inlineDeadline = 250 * time.Millisecond
+	// inlineWithin ends a transaction into a database that hangs. Who waits for
+	// it has left long before: but what is written is written, and the feed need
+	// not do it.
+	inlineWithin    = 5 * time.Second
 	inlineFailures  = 3
 	inlineOpenDelay = 2 * time.Second
 )
@@ -95,7 +99,7 @@ func (i *Inline) write() {
 			return
 		}
 		i.mu.Unlock()
-		ctx, cancel := context.WithTimeout(context.Background(), inlineDeadline)
+		ctx, cancel := context.WithTimeout(context.Background(), inlineWithin)
 		err := i.store.Project(ctx, batch)
 		cancel()
 		for _, done := range awaiting {

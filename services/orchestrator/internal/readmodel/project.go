@@ -53,9 +53,13 @@ func (s *Store) Project(ctx context.Context, b Batch) error {
 	if err != nil {
 		return err
 	}
-	return unavailable(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		return write(ctx, s.queries.WithTx(tx), b, rows)
-	}))
+	})
+	if err == nil {
+		s.awaited.tell(b.Records)
+	}
+	return unavailable(err)
 }
 
 // encoded are the rows of a batch as the JSON that the statements take.

@@ -59,6 +59,7 @@ type Store struct {
 	queries  *db.Queries
 	migrated atomic.Bool
 	unseal   func(sealed string) *string
+	awaited  awaited
 }
 
 // Open names the database; nothing is connected before it is used. unseal opens
