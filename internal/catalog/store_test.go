@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -136,6 +137,58 @@ func TestPutSaysWhetherItWrote(t *testing.T) {
 		written, err := s.Put(t.Context(), catalog.KeySettings, catalog.Settings{Entry: catalog.Entry{Version: step.version}})
 		if err != nil || written != step.written {
 			t.Errorf("version %d: %v, %v", step.version, written, err)
+		}
+	}
+}
+
+// However many read the same entry, who reads after a write sees it.
+func TestAReadSeesWhatWasWrittenBefore(t *testing.T) {
+	t.Parallel()
+	s, ctx := store(t), t.Context()
+	var newest atomic.Int64
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	put(t, s, catalog.PolicyKey("busy"), catalog.Policy{Entry: catalog.Entry{Version: 1}})
+	for range 8 {
+		readers.Go(func() {
+			for newest.Load() < 100 {
+				written := newest.Load()
+				if got, err := s.Policy(ctx, "busy"); err != nil || got.Version < written {
+					t.Errorf("version %d, %v; %d was written before", got.Version, err, written)
+					return
+				}
+			}
+		})
+	}
+	for version := int64(2); version <= 100; version++ {
+		put(t, s, catalog.PolicyKey("busy"), catalog.Policy{Entry: catalog.Entry{Version: version}})
+		newest.Store(version)
+	}
+}
+
+// What readers share has no room behind the ends of its lists, in which one
+// could write what another sees.
+func TestSharedListsHaveNoRoom(t *testing.T) {
+	t.Parallel()
+	s := store(t)
+	hooks := make([]record.Webhook, 5)
+	put(t, s, catalog.PolicyKey("long"), catalog.Policy{
+		Entry: catalog.Entry{Version: 1}, Policy: record.Policy{Rules: make([]record.Rule, 5)}, Pre: hooks, Post: hooks,
+	})
+	put(t, s, catalog.KeyPreApproval, catalog.PreApproval{Entry: catalog.Entry{Version: 2}, Webhooks: hooks})
+	policy, err := s.Policy(t.Context(), "long")
+	if err != nil {
+		t.Fatal(err)
+	}
+	approval, err := s.PreApproval(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, room := range map[string]int{
+		"rules": cap(policy.Policy.Rules), "pre": cap(policy.Pre), "post": cap(policy.Post), "pre-approval": cap(approval.Webhooks),
+	} {
+		if room != 5 {
+			t.Errorf("%s: %d of 5", name, room)
 		}
 	}
 }

@@ -30,7 +30,6 @@ import (
 	"github.com/parley-dsr/parley/services/dispatcher/internal/ask"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/authorization"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/call"
-	"github.com/parley-dsr/parley/services/dispatcher/internal/connection"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/egress"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/lane"
 	"github.com/parley-dsr/parley/services/dispatcher/internal/probe"
@@ -171,7 +170,7 @@ func newCaller(s Settings, d process.Deps, js jetstream.JetStream, n needs, rece
 	return call.New(call.Config{
 		JetStream:    js,
 		Records:      n.requests,
-		Connections:  connection.NewReader(catalog.NewStore(n.config)),
+		Connections:  catalog.NewStore(n.config),
 		Vault:        vault.Open(n.identities, ring),
 		Ring:         ring,
 		Opener:       authorization.NewOpener(ring),

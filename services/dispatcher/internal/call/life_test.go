@@ -29,7 +29,7 @@ func (away) Get(context.Context, string) (topology.Entry, error) { return topolo
 func (away) Connection(context.Context, string) (catalog.Connection, error) {
 	return catalog.Connection{}, errAway
 }
-func (away) Ask(context.Context, string) func() (catalog.Connection, error) {
+func (away) AskConnection(context.Context, string) func() (catalog.Connection, error) {
 	return func() (catalog.Connection, error) { return catalog.Connection{}, errAway }
 }
 func (away) Fetch(context.Context, string) (vault.Sealed, error) { return vault.Sealed{}, errAway }

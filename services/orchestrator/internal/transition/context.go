@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/parley-dsr/parley/internal/catalog"
 	"github.com/parley-dsr/parley/internal/record"
@@ -13,31 +12,30 @@ import (
 
 // context loads what the decision may have to look at beyond the record. It is
 // read when it is needed, never kept: a decision on a stale policy would be a
-// wrong one. All of it is asked for together.
+// wrong one. All of it is asked for together, and what others ask for at the
+// same time is shared with them, so that nobody changes it.
 func (l *Loop) context(ctx context.Context, rec *record.Record, in lifecycle.Input) (lifecycle.Context, error) {
 	var (
 		out     lifecycle.Context
-		asked   sync.WaitGroup
 		failure [4]error
 		known   bool
 	)
 	id, policyKey := subjectOf(rec, in)
-	asked.Go(func() { out.Policy, failure[0] = l.policy(ctx, policyKey) })
-	asked.Go(func() { out.PreApproval, failure[1] = l.preApproval(ctx) })
-	asked.Go(func() { out.ManualApproval, failure[2] = l.manualApproval(ctx) })
+	policy, hooks, settings := l.Catalog.AskPolicy(ctx, policyKey), l.Catalog.AskPreApproval(ctx), l.Catalog.AskSettings(ctx)
 	// An identity whose key is missing is not gone: it is for who needs it to
 	// say so, and no reason to hold up its request, and in the end all, here.
-	if known, failure[3] = l.Vault.Knows(ctx, id); failure[3] != nil {
-		failure[3] = fmt.Errorf("transition: %w", failure[3])
+	if known, failure[0] = l.Vault.Knows(ctx, id); failure[0] != nil {
+		failure[0] = fmt.Errorf("transition: %w", failure[0])
 	}
-	asked.Wait()
 	out.IdentityGone = !known
+	out.Policy, failure[1] = policyIn(policy())
+	out.PreApproval, failure[2] = webhooksIn(hooks())
+	out.ManualApproval, failure[3] = l.manualApproval(settings())
 	return out, errors.Join(failure[:]...)
 }
 
-// policy is nil where there is none.
-func (l *Loop) policy(ctx context.Context, key string) (*catalog.Policy, error) {
-	policy, err := l.Catalog.Policy(ctx, key)
+// policyIn is nil where there is none.
+func policyIn(policy catalog.Policy, err error) (*catalog.Policy, error) {
 	if errors.Is(err, catalog.ErrNotFound) {
 		return nil, nil
 	}
@@ -47,8 +45,7 @@ func (l *Loop) policy(ctx context.Context, key string) (*catalog.Policy, error) 
 	return &policy, nil
 }
 
-func (l *Loop) preApproval(ctx context.Context) ([]record.Webhook, error) {
-	hooks, err := l.Catalog.PreApproval(ctx)
+func webhooksIn(hooks catalog.PreApproval, err error) ([]record.Webhook, error) {
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return nil, fmt.Errorf("transition: read pre-approval webhooks: %w", err)
 	}
@@ -57,8 +54,7 @@ func (l *Loop) preApproval(ctx context.Context) ([]record.Webhook, error) {
 
 // manualApproval is the setting as the config service has published it, or the
 // start value.
-func (l *Loop) manualApproval(ctx context.Context) (bool, error) {
-	settings, err := l.Catalog.Settings(ctx)
+func (l *Loop) manualApproval(settings catalog.Settings, err error) (bool, error) {
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return false, fmt.Errorf("transition: read settings: %w", err)
 	}
