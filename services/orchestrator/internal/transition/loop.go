@@ -28,7 +28,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	jsonv1 "github.com/go-json-experiment/json/v1"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -39,7 +38,6 @@ import (
 	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/internal/watch"
-	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/lifecycle"
 )
@@ -181,202 +179,22 @@ type Delivery struct {
 // Handle applies one input. When it returns nil the input may be acknowledged;
 // any error means that it has to come again.
 func (l *Loop) Handle(ctx context.Context, d Delivery) error {
+	if isSubmission(d.Input) {
+		err := l.step(ctx, d, base{unread: true})
+		if !errors.Is(err, topology.ErrConflict) && !errors.Is(err, errUnread) {
+			return err
+		}
+	}
 	for range maxConflicts {
-		err := l.step(ctx, d)
+		from, err := l.load(ctx, d.RequestID)
+		if err != nil {
+			return err
+		}
+		err = l.step(ctx, d, from)
 		if !errors.Is(err, topology.ErrConflict) {
 			return err
 		}
 		l.Metrics.conflicts.Inc()
 	}
 	return fmt.Errorf("%w: %s", errContended, d.RequestID)
-}
-
-// step is one pass: read, decide, commit, publish, and let somebody answer.
-func (l *Loop) step(ctx context.Context, d Delivery) error {
-	rec, revision, err := l.load(ctx, d.RequestID)
-	if err != nil {
-		return err
-	}
-	goesOn(ctx, rec)
-	unsettled := rec != nil && len(rec.Outbox) > 0
-	if unsettled && !lifecycle.AnswersLastWork(rec, d.Input) {
-		if _, err := l.publish(ctx, rec); err != nil {
-			return err
-		}
-	}
-	if lifecycle.NeedsContext(rec, d.Input) {
-		if d.Input.Context, err = l.context(ctx, rec, d.Input); err != nil {
-			return err
-		}
-	}
-	now := l.Clock().UTC()
-	rules := l.Rules
-	rules.Epoch = *l.epoch.Load()
-	out := rules.Decide(rec, d.Input, now)
-	var facts []events.Event
-	switch {
-	case out.Next != nil:
-		facts, err = l.commit(ctx, out.Next, revision)
-		if errors.Is(err, errUnwritable) {
-			return errors.Join(err, l.refuse(ctx, d, rec, work.Answer{Code: work.RejectedUnavailable}))
-		}
-		if err != nil {
-			return err
-		}
-		rec = out.Next
-		l.moved(ctx, rec, d.Input)
-	case unsettled:
-		l.settle(rec, revision, l.ttl(rec))
-	}
-	if out.Next == nil && rec != nil && d.Input.Command != nil && d.Input.Command.Name == work.Timeout {
-		_ = l.Apply(ctx, rec, nil) // the read model takes for overdue what is not; it may have lost a row
-	}
-	if !out.Answer.Accepted {
-		return l.refuse(ctx, d, rec, out.Answer)
-	}
-	if d.ReplyTo != "" { // the database may take its time; the next step does not wait for it
-		l.answers.Go(func() { l.answer(context.WithoutCancel(ctx), d, rec, facts, out.Answer) })
-	}
-	return nil
-}
-
-// refuse tells a caller that waits that nothing was changed, once the input can
-// never come again: the record does not remember what it refused, and might
-// accept it another time.
-func (l *Loop) refuse(ctx context.Context, d Delivery, rec *record.Record, answer work.Answer) error {
-	if d.ReplyTo == "" {
-		return nil
-	}
-	if d.Confirm != nil {
-		if err := d.Confirm(ctx); err != nil {
-			return fmt.Errorf("transition: acknowledge what is refused: %w", err)
-		}
-	}
-	l.answer(ctx, d, rec, nil, answer)
-	return nil
-}
-
-// load reads the record; nil and revision 0 where there is none.
-func (l *Loop) load(ctx context.Context, id string) (*record.Record, uint64, error) {
-	entry, err := l.Requests.Get(ctx, id)
-	if errors.Is(err, topology.ErrNotFound) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("transition: read record: %w", err)
-	}
-	rec, err := record.Decode(entry.Value)
-	if err != nil {
-		return nil, 0, fmt.Errorf("transition: %s: %w", id, err)
-	}
-	l.memory.saw(entry.Revision)
-	return rec, entry.Revision, nil
-}
-
-// commit writes the next record, publishes its outbox and settles it.
-func (l *Loop) commit(ctx context.Context, next *record.Record, revision uint64) ([]events.Event, error) {
-	value, err := next.Encode()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnwritable, err)
-	}
-	ttl := l.ttl(next)
-	if revision == 0 {
-		revision, err = l.Requests.Create(ctx, next.ID, value, ttl)
-	} else {
-		revision, err = l.Requests.Update(ctx, next.ID, value, revision, ttl)
-	}
-	if errors.Is(err, topology.ErrTooLarge) {
-		return nil, fmt.Errorf("%w: %w", errUnwritable, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("transition: commit: %w", err)
-	}
-	l.memory.wrote(written{id: next.ID, revision: next.Revision, epoch: next.Epoch, sequence: revision, stays: ttl == 0})
-	l.releaseAt(next)
-	facts, err := l.publish(ctx, next)
-	if err != nil {
-		return nil, err
-	}
-	l.settle(next, revision, ttl)
-	return facts, nil
-}
-
-// Restore commits a record that was put back from the read model, over the
-// given revision of the bucket (0: none), and publishes its outbox.
-// topology.ErrConflict says that somebody else has written the record.
-func (l *Loop) Restore(ctx context.Context, rec *record.Record, revision uint64) error {
-	_, err := l.commit(ctx, rec, revision)
-	return err
-}
-
-// settle clears the outbox. Nobody waits for it: whoever changed the record
-// meanwhile has published the outbox, and one that stays is published again.
-func (l *Loop) settle(rec *record.Record, revision uint64, ttl time.Duration) {
-	if len(rec.Outbox) == 0 {
-		return
-	}
-	settled := *rec
-	settled.Outbox = nil
-	value, err := settled.Encode()
-	if err != nil {
-		return
-	}
-	_, _ = l.Requests.UpdateAsync(rec.ID, value, revision, ttl)
-}
-
-// ttl is the life of a record: for ever, or, once the request has ended or was
-// deleted and where there is a retention, that and never less than anything may
-// still ask for it: late attempts of one_way calls, and the retry of a failed
-// run.
-func (l *Loop) ttl(rec *record.Record) time.Duration {
-	if l.Retention <= 0 || !rec.Status.Ended() && rec.DeletedAt == nil {
-		return 0
-	}
-	needed := l.Rules.DeliveryMaxAge
-	if rec.Status == record.Failed {
-		needed = max(needed, l.IdentityTTL)
-	}
-	return max(l.Retention, needed)
-}
-
-// answer tells the read model and then the caller, where one waits. The read
-// model has another feed, so its failure changes nothing.
-func (l *Loop) answer(ctx context.Context, d Delivery, rec *record.Record, facts []events.Event, answer work.Answer) {
-	if d.ReplyTo == "" {
-		return
-	}
-	if rec != nil {
-		if answer.Accepted {
-			if err := l.Apply(ctx, rec, facts); err != nil {
-				l.Metrics.lateApplies.Inc()
-				answer.Behind = rec.Revision
-			}
-		}
-		shown, err := l.Show(shownAs(rec, d.Input, answer), l.Clock().UTC())
-		if err != nil {
-			l.Logger.Error("the answer lacks the request", "request_id", rec.ID, "error", err)
-		}
-		answer.Request = shown
-	}
-	data, err := jsonv1.Marshal(answer)
-	if err != nil {
-		l.Logger.Error("the answer cannot be written", "request_id", d.RequestID, "error", err)
-		return
-	}
-	if err := l.NATS.Publish(d.ReplyTo, data); err != nil {
-		l.Logger.Warn("the caller could not be answered", "request_id", d.RequestID, "error", err)
-	}
-}
-
-// shownAs is the record as an answer shows it. A resume that succeeds is
-// answered with in_processing (contract §6.8), however far the run came with it.
-func shownAs(rec *record.Record, in lifecycle.Input, answer work.Answer) *record.Record {
-	resume := in.Callback != nil && in.Callback.Type == events.CallbackResumed ||
-		in.Command != nil && in.Command.Name == work.Resume
-	if !resume || !answer.Accepted || rec.Status != record.Complete {
-		return rec
-	}
-	shown := *rec
-	shown.Status, shown.FinishedAt = record.InProcessing, nil
-	return &shown
 }

@@ -43,8 +43,8 @@ func (l *Loop) releaseIn(wait time.Duration, id, callID string) {
 func (l *Loop) release(id, callID string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 	defer cancel()
-	rec, _, err := l.load(ctx, id)
-	if err != nil || rec == nil || rec.Wait == nil || rec.Wait.CallID != callID {
+	now, err := l.load(ctx, id)
+	if rec := now.rec; err != nil || rec == nil || rec.Wait == nil || rec.Wait.CallID != callID {
 		return err
 	}
 	c := work.Command{ID: callID + ".release", Name: work.Timeout, RequestID: id, At: l.Clock().UTC(), CallID: callID}

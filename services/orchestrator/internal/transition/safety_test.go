@@ -270,3 +270,38 @@ func TestEndedRecordsGo(t *testing.T) {
 		}
 	}
 }
+
+// A submission is taken for the first of its request, unread; one that comes
+// again is answered by what there is, whatever has become of its policy.
+func TestASubmissionThatComesAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.unpublished("pri_1", hook("first", record.TwoWay))
+	inbox := b.nc.NewInbox()
+	sub, err := b.nc.SubscribeSync(inbox)
+	must(t, err)
+	submit := func(id, policy string) (a work.Answer) {
+		t.Helper()
+		must(t, b.loop.Handle(t.Context(), transition.Delivery{
+			RequestID: "pri_1", ReplyTo: inbox, Input: lifecycle.Input{ID: id, Command: &work.Command{
+				ID: id, Name: work.Submit, RequestID: "pri_1",
+				Submission: &record.Submission{PolicyKey: policy, RequestedAt: time.Now()},
+			}},
+		}))
+		msg, err := sub.NextMsg(time.Minute)
+		must(t, err)
+		must(t, json.Unmarshal(msg.Data, &a))
+		return a
+	}
+	for _, policy := range []string{"p1", "gone"} {
+		if a := submit("submit", policy); !a.Accepted || a.Status != record.InProcessing {
+			t.Errorf("policy %s, the same again: %+v", policy, a)
+		}
+		if a := submit("another", policy); a.Accepted || a.Code != work.RejectedExists {
+			t.Errorf("policy %s, another: %+v", policy, a)
+		}
+	}
+	if rec := b.record("pri_1"); rec.Revision != 1 {
+		t.Errorf("the record was changed: revision %d", rec.Revision)
+	}
+}
