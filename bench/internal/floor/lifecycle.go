@@ -3,7 +3,6 @@ package floor
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -47,10 +46,6 @@ func (f *Floor) Lifecycle(ctx context.Context) error {
 // submitted takes the command: the request is created and its run begins.
 func (f *Floor) submitted(ctx context.Context, msg jetstream.Msg) error {
 	id := idOf(msg.Subject())
-	_, err := f.own.read(ctx, bucketRecords, id)
-	if !errors.Is(err, jetstream.ErrMsgNotFound) {
-		return fmt.Errorf("the record exists: %w", err)
-	}
 	for _, name := range []string{"policy", "settings", "preapproval"} {
 		if _, err := f.own.read(ctx, bucketConfig, name); err != nil {
 			return err

@@ -64,9 +64,9 @@ func Stored() (n int) {
 const (
 	// Reads of single keys: the policy where the request is submitted and where
 	// it starts, the settings and the pre-approval webhooks there, the record
-	// at each of three transitions and before each of two calls, the connection
-	// of each call, and the identity for the touch and for each call.
-	Reads = 14
+	// at the transition after each of two calls and before each of them, the
+	// connection of each call, and the identity for the touch and for each call.
+	Reads = 13
 	// Acks of what was delivered: a command, two calls, two facts.
 	Acks = 5
 	// Posts over TLS.
