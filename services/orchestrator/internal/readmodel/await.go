@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	lookFirst   = 50 * time.Millisecond
-	lookLongest = 400 * time.Millisecond
+	lookFirst   = 150 * time.Millisecond
+	lookLongest = 600 * time.Millisecond
 	// lookPart is the part of the time of a read that one look may take. A
 	// database that needs longer hangs, and who reads is told so: there is
 	// nothing to wait for.

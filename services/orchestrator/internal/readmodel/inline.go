@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	inlineDeadline = 250 * time.Millisecond
+	inlineDeadline = time.Second
 	// inlineWithin ends a transaction into a database that hangs. Who waits for
 	// it has left long before: but what is written is written, and the feed need
 	// not do it.
@@ -25,8 +25,8 @@ const (
 
 // Inline projects the results of inputs before their callers are answered.
 // Those that come while a transaction is on its way share the next one. A slow
-// or absent database costs a transition a quarter of a second at most, and
-// nothing once the breaker is open.
+// or absent database keeps a caller for a second at most, and nobody once the
+// breaker is open.
 type Inline struct {
 	store   *Store
 	breaker circuitbreaker.CircuitBreaker[any]

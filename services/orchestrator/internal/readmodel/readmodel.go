@@ -9,8 +9,8 @@
 // the two feeds matters.
 //
 // The database may be away. Transitions do not need it: Inline gives up after
-// a quarter of a second and, through a breaker, at once while it stays away;
-// the feeds catch up afterwards. Reads then fail with ErrUnavailable.
+// a second and, through a breaker, at once while it stays away; the feeds catch
+// up afterwards. Reads then fail with ErrUnavailable.
 //
 // Nothing personal is stored here: identities are keyed hashes, reasons are
 // sealed.
