@@ -19,32 +19,41 @@ import (
 	"github.com/parley-dsr/parley/internal/embedded/testbed"
 )
 
-// nodes are three NATS servers that replicate, each a process of its own.
+// nodes are three NATS servers that replicate, each a process of its own. What
+// leads to them, and from one to another, are ways that can be cut.
 type nodes struct {
 	t        *testing.T
 	children map[string]*child // by the name of the server
-	urls     []string
+	direct   map[string]string // where a node takes clients, by no way
+	network  *network
 }
+
+// deadEnd is what the nodes tell each other of where they take routes, so that
+// they know no other ways than those of the network.
+const deadEnd = "127.0.0.1:9"
 
 // startNodes starts the servers and waits until they have found each other.
 func startNodes(t *testing.T) *nodes {
 	t.Helper()
-	n := &nodes{t: t, children: map[string]*child{}}
+	n := &nodes{t: t, children: map[string]*child{}, direct: map[string]string{}}
 	dir, routes := t.TempDir(), map[string]string{}
 	for i := range 3 {
-		routes[fmt.Sprintf("node-%d", i+1)] = testbed.FreeAddr(t)
+		name := fmt.Sprintf("node-%d", i+1)
+		n.direct[name], routes[name] = testbed.FreeAddr(t), testbed.FreeAddr(t)
 	}
-	for _, name := range slices.Sorted(maps.Keys(routes)) {
-		addr, config := testbed.FreeAddr(t), filepath.Join(dir, name+".conf")
+	n.network = openNetwork(t, n.direct, routes)
+	for name, addr := range n.direct {
+		config := filepath.Join(dir, name+".conf")
+		// pings as in deploy/nats/cluster.conf
 		text := fmt.Sprintf(`
 server_name: %s
+client_advertise: %q
 jetstream: { store_dir: %q }
-cluster: { name: parley, listen: %q, routes: [ %s ] }
-`, name, filepath.Join(dir, name), routes[name], routesBut(routes, name))
+cluster: { name: parley, listen: %q, advertise: %q, routes: [ %s ], ping_interval: "5s", ping_max: 2 }
+`, name, n.network.clients(name), filepath.Join(dir, name), routes[name], deadEnd, strings.Join(n.network.routes(name), ", "))
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		n.urls = append(n.urls, "nats://"+addr)
 		n.children[name] = &child{
 			t: t, name: name, path: os.Args[0], log: newLog(t, dir, name),
 			env: environ(map[string]string{natsConfigVariable: config, natsAddrVariable: addr}),
@@ -55,24 +64,32 @@ cluster: { name: parley, listen: %q, routes: [ %s ] }
 	return n
 }
 
-// routesBut are the routes to all nodes but one.
-func routesBut(routes map[string]string, but string) string {
-	var others []string
-	for _, name := range slices.Sorted(maps.Keys(routes)) {
-		if name != but {
-			others = append(others, fmt.Sprintf("%q", "nats://"+routes[name]))
-		}
-	}
-	return strings.Join(others, ", ")
-}
+func (n *nodes) names() []string { return slices.Sorted(maps.Keys(n.children)) }
 
-func (n *nodes) url() string { return strings.Join(n.urls, ",") }
+func (n *nodes) url() string {
+	var urls []string
+	for _, name := range n.names() {
+		urls = append(urls, "nats://"+n.network.clients(name))
+	}
+	return strings.Join(urls, ",")
+}
 
 // connect gives a connection that soon notices a node that has gone silent.
 func (n *nodes) connect() (*nats.Conn, jetstream.JetStream) {
 	n.t.Helper()
-	nc, err := nats.Connect(n.url(), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
-		nats.ReconnectWait(100*time.Millisecond), nats.PingInterval(2*time.Second))
+	return n.dial(n.url(), nats.PingInterval(2*time.Second))
+}
+
+// connectTo gives a connection to one node, whatever becomes of the network.
+func (n *nodes) connectTo(name string) (*nats.Conn, jetstream.JetStream) {
+	n.t.Helper()
+	return n.dial("nats://"+n.direct[name], nats.IgnoreDiscoveredServers())
+}
+
+func (n *nodes) dial(url string, more ...nats.Option) (*nats.Conn, jetstream.JetStream) {
+	n.t.Helper()
+	nc, err := nats.Connect(url, append(more, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+		nats.ReconnectWait(100*time.Millisecond))...)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -88,7 +105,7 @@ func (n *nodes) connect() (*nats.Conn, jetstream.JetStream) {
 func (n *nodes) awaitFormed() {
 	n.t.Helper()
 	_, js := n.connect()
-	probe := jetstream.StreamConfig{Name: "PROBE", Subjects: []string{"probe"}, Replicas: len(n.urls), Storage: jetstream.MemoryStorage}
+	probe := jetstream.StreamConfig{Name: "PROBE", Subjects: []string{"probe"}, Replicas: len(n.children), Storage: jetstream.MemoryStorage}
 	within(n.t, 2*patience, func() (bool, string) {
 		_, err := js.CreateStream(n.t.Context(), probe)
 		return err == nil, fmt.Sprintf("the nodes have not found each other: %v", err)
@@ -132,8 +149,8 @@ func (p placed) first() string {
 }
 
 // awaitWhole waits until every replica of every stream is up to date, and gives
-// the node that leads most of them.
-func (n *nodes) awaitWhole(js jetstream.JetStream) *child {
+// the name of the node that leads most of them.
+func (n *nodes) awaitWhole(js jetstream.JetStream) string {
 	n.t.Helper()
 	var p placed
 	within(n.t, 2*patience, func() (bool, string) {
@@ -142,5 +159,5 @@ func (n *nodes) awaitWhole(js jetstream.JetStream) *child {
 		return known && len(p.behind) == 0, fmt.Sprintf("streams are led by %v, behind are %v", p.leads, p.behind)
 	})
 	n.t.Logf("streams are led by %v", p.leads)
-	return n.children[p.first()]
+	return p.first()
 }
