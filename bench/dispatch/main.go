@@ -97,7 +97,7 @@ func run(ctx context.Context, args []string) error {
 	flags.DurationVar(&s.Timeout, "timeout", 5*time.Second, "deadline of one attempt")
 	flags.StringVar(&s.Sync, "sync", "2m", `when NATS flushes: "always", or a duration`)
 	flags.StringVar(&s.out, "out", "", "file for the results, JSON")
-	flags.StringVar(&s.profile, "profile", "", "folder for CPU profiles of dispatcher, NATS and receiver (calls)")
+	flags.StringVar(&s.profile, "profile", "", "folder for profiles of dispatcher, NATS and receiver: processors, allocations, blocking (calls)")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {

@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&s.halted, "halted", 100_000, "how many requests are halted in the end (growth)")
 	flags.StringVar(&s.flush, "flush", "both", "when NATS flushes: always, lazy (every 2m), or both in turn")
 	flags.StringVar(&s.out, "out", "", "file for the results, JSON")
-	flags.StringVar(&s.profile, "profile", "", "folder for CPU profiles of the parts (throughput)")
+	flags.StringVar(&s.profile, "profile", "", "folder for profiles of the parts: processors, allocations, blocking (throughput)")
 	flags.Func("rates", "requests a second, separated by commas (latency; by default 100,200,400, and 50,100 with flush always)", s.setRates)
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil

@@ -73,7 +73,7 @@ func (h *house) left(ctx context.Context) (n uint64, err error) {
 	return n, nil
 }
 
-// profiled takes CPU profiles of all parts over one more turn, if there is a
+// profiled takes profiles of all parts over one more turn, if there is a
 // folder for them.
 func (h *house) profiled(ctx context.Context, s size, keys policies, name string) (err error) {
 	if s.profile == "" {
@@ -94,7 +94,7 @@ func (h *house) profiled(ctx context.Context, s size, keys policies, name string
 		}
 		return nil
 	}
-	if err := each(func(name string, part *child.Child) error { return part.Profile(filepath.Join(folder, name+".pprof")) }); err != nil {
+	if err := each(func(name string, part *child.Child) error { return part.Profile(filepath.Join(folder, name)) }); err != nil {
 		return err
 	}
 	if _, err = s.lifecycles(ctx, h, keys); err != nil {

@@ -7,12 +7,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"runtime/debug"
-	"runtime/pprof"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -34,7 +35,7 @@ func Play(ctx context.Context, environ map[string]string, roles map[string]Role)
 }
 
 // Tell says an address to who started this process, and does what it asks for
-// from then on: CPU profiles, and collecting garbage.
+// from then on: profiles, and collecting garbage.
 func Tell(url string) error {
 	if err := json.NewEncoder(os.Stdout).Encode(url); err != nil {
 		return err
@@ -43,28 +44,30 @@ func Tell(url string) error {
 	return nil
 }
 
-// collect is the line that asks for a collection; any other names the file of a
-// CPU profile, which the next empty one ends.
+// collect is the line that asks for a collection; any other is the prefix of a
+// profile, which the next empty one ends.
 const collect = "collect"
 
-// obey does what lines ask for, and answers each by an empty one.
+// obey does what lines ask for, and answers each by one that is empty, or says
+// what went wrong.
 func obey(in io.Reader, out io.Writer) {
 	lines := bufio.NewScanner(in)
-	var file *os.File
+	none := func() error { return nil }
+	end := none
 	for lines.Scan() {
-		switch name := lines.Text(); name {
+		var err error
+		switch line := lines.Text(); line {
 		case collect:
 			debug.FreeOSMemory()
 		case "":
-			pprof.StopCPUProfile()
-			_ = file.Close()
+			err = end()
+			end = none
 		default:
-			var err error
-			if file, err = os.Create(name); err == nil { //nolint:gosec // the path is of who measures
-				_ = pprof.StartCPUProfile(file)
+			if end, err = Profile(line); err != nil {
+				end = none
 			}
 		}
-		_, _ = fmt.Fprintln(out)
+		_, _ = fmt.Fprintln(out, errorText(err))
 	}
 }
 
@@ -135,8 +138,8 @@ func (c *Child) Stop() {
 	_ = c.cmd.Wait()
 }
 
-// Profile begins a CPU profile of the process, in a file; "" ends it.
-func (c *Child) Profile(file string) error { return c.ask(file) }
+// Profile begins a profile of the process; see the function. "" ends it.
+func (c *Child) Profile(prefix string) error { return c.ask(prefix) }
 
 // Collect has the process collect its garbage and give the memory back.
 func (c *Child) Collect() error { return c.ask(collect) }
@@ -145,8 +148,18 @@ func (c *Child) ask(line string) error {
 	if _, err := fmt.Fprintln(c.in, line); err != nil {
 		return err
 	}
-	_, err := c.out.ReadString('\n')
+	answer, err := c.out.ReadString('\n')
+	if text := strings.TrimSpace(answer); err == nil && text != "" {
+		return errors.New(text)
+	}
 	return err
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
 }
 
 // PID of the process.

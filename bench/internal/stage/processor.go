@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime/pprof"
 	"time"
 
 	"github.com/parley-dsr/parley/bench/internal/child"
@@ -25,8 +24,8 @@ func (p Processor) Since(earlier Processor) Processor {
 	return Processor{Own: p.Own - earlier.Own, NATS: p.NATS - earlier.NATS, Receiver: p.Receiver - earlier.Receiver}
 }
 
-// Profiled does something while CPU profiles of all parts are taken, if there
-// is a folder for them.
+// Profiled does something while profiles of all parts are taken, if there is a
+// folder for them.
 func (s *Stage) Profiled(folder string, do func() error) (err error) {
 	if folder == "" {
 		return do()
@@ -34,28 +33,15 @@ func (s *Stage) Profiled(folder string, do func() error) (err error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // results are for all
 		return err
 	}
-	own, err := os.Create(filepath.Join(folder, "dispatcher.pprof")) //nolint:gosec // the path is of who measures
+	end, err := child.Profile(filepath.Join(folder, "dispatcher"))
 	if err != nil {
 		return err
 	}
-	if err := pprof.StartCPUProfile(own); err != nil {
-		return err
-	}
 	for name, part := range map[string]*child.Child{"nats": s.nats, "receiver": s.receiver} {
-		if err := part.Profile(filepath.Join(folder, name+".pprof")); err != nil {
+		if err := part.Profile(filepath.Join(folder, name)); err != nil {
 			return err
 		}
 	}
 	err = do()
-	pprof.StopCPUProfile()
-	return errors.Join(err, own.Close(), s.nats.Profile(""), s.receiver.Profile(""), writeAllocs(folder))
-}
-
-// writeAllocs writes what was allocated since the process began.
-func writeAllocs(folder string) error {
-	file, err := os.Create(filepath.Join(folder, "dispatcher.allocs.pprof")) //nolint:gosec // the path is of who measures
-	if err != nil {
-		return err
-	}
-	return errors.Join(pprof.Lookup("allocs").WriteTo(file, 0), file.Close())
+	return errors.Join(err, end(), s.nats.Profile(""), s.receiver.Profile(""))
 }
