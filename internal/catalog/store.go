@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/parley-dsr/parley/internal/stored"
 	"github.com/parley-dsr/parley/internal/topology"
 )
 
@@ -146,7 +147,7 @@ func reader[T entry[T]](b *topology.Bucket) func(ctx context.Context, key string
 		case err != nil:
 			return none, fmt.Errorf("catalog: %w", err)
 		}
-		if err := json.Unmarshal(e.Value, &value); err != nil {
+		if err := stored.Decode(e.Value, &value); err != nil {
 			return none, fmt.Errorf("catalog: decode %s: %w", key, err)
 		}
 		if value.gone() {

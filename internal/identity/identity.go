@@ -188,15 +188,3 @@ func (i Identity) MarshalJSON() ([]byte, error) {
 	out[0] = '{' // in place of the first comma
 	return append(out, '}'), nil
 }
-
-// UnmarshalJSON reads what MarshalJSON wrote. It checks the shape and not the
-// rules, so that what was accepted once stays readable when rules change; what
-// comes from outside goes through Parse.
-func (i *Identity) UnmarshalJSON(data []byte) error {
-	read, problems := decode(data, false, nil)
-	if len(problems) > 0 {
-		return errShape
-	}
-	*i = read
-	return nil
-}

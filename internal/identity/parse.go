@@ -42,10 +42,6 @@ func unlabeled(name string) wrong {
 // its place below loc. The problems of fields come in the order of the fields;
 // that of a custom identity stands at loc itself.
 func Parse(raw json.RawMessage, loc ...any) (Identity, []Problem) {
-	return decode(raw, true, loc)
-}
-
-func decode(raw []byte, strict bool, loc []any) (Identity, []Problem) {
 	members, ok := object(raw)
 	if !ok {
 		return Identity{}, []Problem{notObject.at(loc)}
@@ -65,13 +61,10 @@ func decode(raw []byte, strict bool, loc []any) (Identity, []Problem) {
 			problems = append(problems, notString.at(loc, f.name))
 			continue
 		}
-		if strict {
-			clean, problem := f.check(text)
-			if problem != nil {
-				problems = append(problems, problem.at(loc, f.name))
-				continue
-			}
-			text = clean
+		text, problem := f.check(text)
+		if problem != nil {
+			problems = append(problems, problem.at(loc, f.name))
+			continue
 		}
 		if text != "" {
 			*f.of(&read) = &text

@@ -14,7 +14,6 @@ package inbox
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -24,6 +23,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/parley-dsr/parley/internal/stored"
 	"github.com/parley-dsr/parley/internal/work"
 )
 
@@ -126,7 +126,7 @@ func (i *Inbox) deliver(m *nats.Msg) {
 		return
 	}
 	var answer work.Answer
-	if err := json.Unmarshal(m.Data, &answer); err != nil {
+	if err := stored.Decode(m.Data, &answer); err != nil {
 		return // the caller's wait ends by itself
 	}
 	select {

@@ -27,6 +27,7 @@ import (
 
 	"github.com/parley-dsr/parley/internal/identity"
 	"github.com/parley-dsr/parley/internal/keyring"
+	"github.com/parley-dsr/parley/internal/stored"
 	"github.com/parley-dsr/parley/internal/topology"
 )
 
@@ -190,7 +191,7 @@ func (v *Vault) open(key string, value []byte) (Person, error) {
 		return Person{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	var content sealed
-	if err := json.Unmarshal(plain, &content); err != nil {
+	if err := stored.Decode(plain, &content); err != nil {
 		return Person{}, fmt.Errorf("%w: it does not hold a person", ErrUnreadable)
 	}
 	if content.Key != key {
