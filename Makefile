@@ -105,8 +105,8 @@ bench-search: ## Measure every filter and sort of the list over 200 000 stored r
 	go test -run '^$$' -bench '^BenchmarkSearch$$' -benchtime 1x -timeout 30m ./services/orchestrator/internal/readmodel
 
 .PHONY: bench-projection
-bench-projection: ## Measure what the indexes of the search cost when requests are written
-	go test -run '^$$' -bench '^BenchmarkProjection$$' -benchtime 1x -timeout 30m ./services/orchestrator/internal/readmodel
+bench-projection: ## Measure what it costs to write requests: the indexes of the search, the feeds of the read model
+	go test -run '^$$' -bench '^Benchmark(Projection|Feeds)$$' -benchtime 1x -timeout 30m ./services/orchestrator/internal/readmodel
 
 .PHONY: bench-config
 bench-config: ## Measure management with 1 000 connections and 200 policies of 50 webhooks: time, statements, allocations

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/parley-dsr/parley/internal/record"
 )
 
 const (
@@ -87,19 +85,28 @@ func (a *awaited) wait(id string, revision uint64) (done <-chan struct{}, leave 
 	}
 }
 
-// tell ends the waits for what was projected.
-func (a *awaited) tell(projected []*record.Record) {
+// tell ends the waits for what is projected now, and for what a feed has found
+// to be so.
+func (a *awaited) tell(b Batch) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, rec := range projected {
-		a.keep(rec.ID, func(c *caller) bool {
-			if c.revision > rec.Revision {
-				return true
-			}
-			close(c.done)
-			return false
-		})
+	for _, rec := range b.Records {
+		a.shown(rec.ID, rec.Revision)
 	}
+	for _, s := range b.stored {
+		a.shown(s.id, s.revision)
+	}
+}
+
+// shown ends the waits for a revision and those before it.
+func (a *awaited) shown(id string, revision uint64) {
+	a.keep(id, func(c *caller) bool {
+		if c.revision > revision {
+			return true
+		}
+		close(c.done)
+		return false
+	})
 }
 
 // keep lets go of the callers of a request that do not stay.

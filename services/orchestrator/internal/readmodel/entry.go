@@ -1,10 +1,12 @@
 package readmodel
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/pkg/events"
@@ -260,10 +262,16 @@ func (b *Batch) add(e events.Event, entry Entry) {
 	b.Entries = append(b.Entries, entry)
 }
 
-func decode[T any](e events.Event) (T, error) {
-	var data T
-	if err := json.Unmarshal(e.Data(), &data); err != nil {
-		return data, fmt.Errorf("readmodel: data of %s: %w", e.Type(), err)
+// decode reads the data of a fact. What is wrong with it is told by its place:
+// the error of the library may repeat a value.
+func decode[T any](e events.Event) (data T, err error) {
+	err = json.Unmarshal(e.Data(), &data)
+	var semantic *json.SemanticError
+	if errors.As(err, &semantic) {
+		return data, fmt.Errorf("%w: %s, at %q", errData, e.Type(), semantic.JSONPointer)
+	}
+	if err != nil {
+		return data, fmt.Errorf("%w: %s", errData, e.Type())
 	}
 	return data, nil
 }

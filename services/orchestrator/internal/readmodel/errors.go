@@ -16,4 +16,6 @@ var (
 	ErrTooMany = errors.New("readmodel: too many requests selected")
 	// ErrSortField is returned for a field by which requests are not sorted.
 	ErrSortField = errors.New("readmodel: unknown sort field")
+
+	errData = errors.New("readmodel: the data of a fact cannot be read")
 )

@@ -104,3 +104,15 @@ func (s *Store) Written(ctx context.Context) (n int64, err error) {
 	err = s.pool.QueryRow(ctx, "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint").Scan(&n)
 	return n, err
 }
+
+// AddStored adds a record as the bucket has it.
+func (b *Batch) AddStored(id string, value []byte) error { return b.addStored(id, value) }
+
+// Backends are the processes that serve the connections to the database.
+func (s *Store) Backends(ctx context.Context) ([]int, error) {
+	rows, err := s.pool.Query(ctx, "SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int])
+}

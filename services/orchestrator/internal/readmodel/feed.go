@@ -305,7 +305,9 @@ func (f *Feed) try(ctx context.Context, b Batch) error {
 }
 
 func (f *Feed) batch(messages []jetstream.Msg) Batch {
-	var b Batch
+	b := Batch{Unreadable: func(id string, err error) {
+		f.logger.Error("a record cannot be read; it is left out", "request_id", id, "error", err)
+	}}
 	last := map[string]int{}
 	for i, msg := range messages {
 		last[msg.Subject()] = i
@@ -327,7 +329,7 @@ func addRecord(b *Batch, msg jetstream.Msg) error {
 		b.Removed = append(b.Removed, topology.KeyOfSubject(msg.Subject()))
 		return nil
 	}
-	return b.addValue(msg.Data())
+	return b.addStored(topology.KeyOfSubject(msg.Subject()), msg.Data())
 }
 
 func addEvent(b *Batch, msg jetstream.Msg) error {

@@ -1,14 +1,16 @@
 package readmodel
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel/db"
@@ -17,9 +19,14 @@ import (
 // Batch is what one transaction projects.
 type Batch struct {
 	Records []*record.Record
-	// values are records as they were read: what was JSON is not made JSON
+	// stored are records as the bucket has them. They are decoded only where the
+	// database does not have them yet.
+	stored []stored
+	// Unreadable is told of what is left out of stored.
+	Unreadable func(id string, err error)
+	// values are the records that were decoded: what was JSON is not made JSON
 	// again.
-	values map[*record.Record]json.RawMessage
+	values map[*record.Record]jsontext.Value
 	// Removed are requests whose records are gone.
 	Removed []string
 	Entries []Entry
@@ -31,35 +38,33 @@ type Batch struct {
 	SeenAt   time.Time
 }
 
-// addValue adds a record as the bucket has it.
-func (b *Batch) addValue(value []byte) error {
-	rec := new(record.Record)
-	if err := json.Unmarshal(value, rec); err != nil {
-		return fmt.Errorf("readmodel: decode record: %w", err)
-	}
-	if b.values == nil {
-		b.values = map[*record.Record]json.RawMessage{}
-	}
-	b.Records, b.values[rec] = append(b.Records, rec), value
-	return nil
-}
-
-// Project writes a batch: all of it or nothing.
+// Project writes a batch: all of it or nothing. Statements are sent together,
+// and answered together: what one of them says decides nothing of the next.
 func (s *Store) Project(ctx context.Context, b Batch) error {
 	if err := s.usable(); err != nil {
 		return err
+	}
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	defer conn.Release()
+	if err := b.decode(ctx, db.New(conn)); err != nil {
+		return unavailable(err)
 	}
 	rows, err := s.encode(b)
 	if err != nil {
 		return err
 	}
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		return write(ctx, s.queries.WithTx(tx), b, rows)
-	})
-	if err == nil {
-		s.awaited.tell(b.Records)
+	statements := new(queue)
+	if err := write(ctx, db.New(statements), b, rows); err != nil {
+		return err
 	}
-	return unavailable(err)
+	if err := statements.send(ctx, conn); err != nil {
+		return unavailable(err)
+	}
+	s.awaited.tell(b)
+	return nil
 }
 
 // encoded are the rows of a batch as the JSON that the statements take.
@@ -70,6 +75,10 @@ func (s *Store) encode(b Batch) (encoded, error) {
 	if err != nil {
 		return encoded{}, err
 	}
+	// One order for all writers: what two of them insert, neither has while it
+	// waits for the other.
+	slices.SortFunc(b.Entries, func(a, b Entry) int { return cmp.Compare(a.FactID, b.FactID) })
+	slices.SortFunc(b.Calls, func(a, b CallFact) int { return cmp.Compare(a.FactID, b.FactID) })
 	entries, err := asRows(b.Entries)
 	if err != nil {
 		return encoded{}, err
@@ -82,73 +91,51 @@ func (s *Store) encode(b Batch) (encoded, error) {
 }
 
 func write(ctx context.Context, q *db.Queries, b Batch, rows encoded) error {
+	var errs []error
 	if rows.requests != nil {
-		if _, err := q.ProjectRequests(ctx, rows.requests); err != nil {
-			return fmt.Errorf("project requests: %w", err)
-		}
+		errs = append(errs, q.ProjectRequests(ctx, rows.requests))
 	}
 	if rows.entries != nil {
-		if err := q.ProjectLogEntries(ctx, rows.entries); err != nil {
-			return fmt.Errorf("project log entries: %w", err)
-		}
+		errs = append(errs, q.ProjectLogEntries(ctx, rows.entries))
 	}
 	if rows.calls != nil {
-		if err := q.ProjectCallFacts(ctx, rows.calls); err != nil {
-			return fmt.Errorf("project call facts: %w", err)
-		}
+		errs = append(errs, q.ProjectCallFacts(ctx, rows.calls))
 	}
 	if len(b.Removed) > 0 {
-		if err := remove(ctx, q, b.Removed); err != nil {
-			return err
-		}
+		errs = append(errs, q.RemoveRequests(ctx, b.Removed), q.RemoveLogEntries(ctx, b.Removed), q.RemoveCallFacts(ctx, b.Removed))
 	}
 	if b.Feed != "" && !b.SeenAt.IsZero() {
 		saw := db.SawFeedParams{Name: b.Feed, Position: int64(b.Position), SeenAt: b.SeenAt} //nolint:gosec // a stream does not get that long
-		if err := q.SawFeed(ctx, saw); err != nil {
-			return fmt.Errorf("note the feed: %w", err)
-		}
+		errs = append(errs, q.SawFeed(ctx, saw))
 	}
-	return nil
-}
-
-func remove(ctx context.Context, q *db.Queries, ids []string) error {
-	if err := q.RemoveRequests(ctx, ids); err != nil {
-		return fmt.Errorf("remove requests: %w", err)
-	}
-	if err := q.RemoveLogEntries(ctx, ids); err != nil {
-		return fmt.Errorf("remove log entries: %w", err)
-	}
-	if err := q.RemoveCallFacts(ctx, ids); err != nil {
-		return fmt.Errorf("remove call facts: %w", err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // requestRow has the columns of the table requests.
 type requestRow struct {
-	ID                   string          `json:"id"`
-	Revision             uint64          `json:"revision"`
-	Epoch                string          `json:"epoch"`
-	Status               string          `json:"status"`
-	ExternalID           *string         `json:"external_id"`
-	PolicyKey            string          `json:"policy_key"`
-	Actions              []string        `json:"actions"`
-	Source               *string         `json:"source"`
-	Location             *string         `json:"location"`
-	IdentityHashes       []string        `json:"identity_hashes"`
-	CustomFieldHashes    []string        `json:"custom_field_hashes"`
-	CreatedAt            time.Time       `json:"created_at"`
-	UpdatedAt            time.Time       `json:"updated_at"`
-	StartedProcessingAt  *time.Time      `json:"started_processing_at"`
-	FinishedProcessingAt *time.Time      `json:"finished_processing_at"`
-	ReviewedAt           *time.Time      `json:"reviewed_at"`
-	PausedAt             *time.Time      `json:"paused_at"`
-	CanceledAt           *time.Time      `json:"canceled_at"`
-	DueDate              *time.Time      `json:"due_date"`
-	DeletedAt            *time.Time      `json:"deleted_at"`
-	AwaitedCall          *string         `json:"awaited_call"`
-	Deadline             *time.Time      `json:"deadline"`
-	Record               json.RawMessage `json:"record"`
+	ID                   string         `json:"id"`
+	Revision             uint64         `json:"revision"`
+	Epoch                string         `json:"epoch"`
+	Status               string         `json:"status"`
+	ExternalID           *string        `json:"external_id"`
+	PolicyKey            string         `json:"policy_key"`
+	Actions              []string       `json:"actions"`
+	Source               *string        `json:"source"`
+	Location             *string        `json:"location"`
+	IdentityHashes       []string       `json:"identity_hashes"`
+	CustomFieldHashes    []string       `json:"custom_field_hashes"`
+	CreatedAt            time.Time      `json:"created_at"`
+	UpdatedAt            time.Time      `json:"updated_at"`
+	StartedProcessingAt  *time.Time     `json:"started_processing_at"`
+	FinishedProcessingAt *time.Time     `json:"finished_processing_at"`
+	ReviewedAt           *time.Time     `json:"reviewed_at"`
+	PausedAt             *time.Time     `json:"paused_at"`
+	CanceledAt           *time.Time     `json:"canceled_at"`
+	DueDate              *time.Time     `json:"due_date"`
+	DeletedAt            *time.Time     `json:"deleted_at"`
+	AwaitedCall          *string        `json:"awaited_call"`
+	Deadline             *time.Time     `json:"deadline"`
+	Record               jsontext.Value `json:"record"`
 }
 
 // requestRows keeps the newest of each request, since a statement cannot
@@ -171,10 +158,10 @@ func (s *Store) requestRows(b Batch) ([]byte, error) {
 	return asRows(rows)
 }
 
-func (s *Store) rowOf(rec *record.Record, whole json.RawMessage) (requestRow, error) {
+func (s *Store) rowOf(rec *record.Record, whole jsontext.Value) (requestRow, error) {
 	if whole == nil {
 		var err error
-		if whole, err = json.Marshal(rec); err != nil {
+		if whole, err = rec.Encode(); err != nil {
 			return requestRow{}, fmt.Errorf("readmodel: encode record: %w", err)
 		}
 	}
@@ -246,7 +233,7 @@ func asRows[T any](rows []T) ([]byte, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	data, err := json.Marshal(rows)
+	data, err := json.Marshal(rows, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
 		return nil, fmt.Errorf("readmodel: encode rows: %w", err)
 	}

@@ -92,7 +92,7 @@ func (q *Queries) OverdueRequests(ctx context.Context, arg OverdueRequestsParams
 	return items, nil
 }
 
-const projectRequests = `-- name: ProjectRequests :execrows
+const projectRequests = `-- name: ProjectRequests :exec
 INSERT INTO requests (
     id, revision, epoch, status, external_id, policy_key, actions, source, location,
     identity_hashes, custom_field_hashes, created_at, updated_at,
@@ -131,12 +131,9 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE requests.revision < excluded.revision
 `
 
-func (q *Queries) ProjectRequests(ctx context.Context, rows []byte) (int64, error) {
-	result, err := q.db.Exec(ctx, projectRequests, rows)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) ProjectRequests(ctx context.Context, rows []byte) error {
+	_, err := q.db.Exec(ctx, projectRequests, rows)
+	return err
 }
 
 const removeCallFacts = `-- name: RemoveCallFacts :exec
@@ -186,6 +183,35 @@ func (q *Queries) RequestRevision(ctx context.Context, id string) (int64, error)
 	var revision int64
 	err := row.Scan(&revision)
 	return revision, err
+}
+
+const requestRevisions = `-- name: RequestRevisions :many
+SELECT id, revision FROM requests WHERE id = ANY($1::text[])
+`
+
+type RequestRevisionsRow struct {
+	ID       string
+	Revision int64
+}
+
+func (q *Queries) RequestRevisions(ctx context.Context, ids []string) ([]RequestRevisionsRow, error) {
+	rows, err := q.db.Query(ctx, requestRevisions, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RequestRevisionsRow
+	for rows.Next() {
+		var i RequestRevisionsRow
+		if err := rows.Scan(&i.ID, &i.Revision); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const unfinishedOrRecentRecords = `-- name: UnfinishedOrRecentRecords :many

@@ -1,4 +1,4 @@
--- name: ProjectRequests :execrows
+-- name: ProjectRequests :exec
 INSERT INTO requests (
     id, revision, epoch, status, external_id, policy_key, actions, source, location,
     identity_hashes, custom_field_hashes, created_at, updated_at,
@@ -50,6 +50,9 @@ SELECT record FROM requests WHERE id = sqlc.arg(id);
 
 -- name: RequestRevision :one
 SELECT revision FROM requests WHERE id = sqlc.arg(id);
+
+-- name: RequestRevisions :many
+SELECT id, revision FROM requests WHERE id = ANY(sqlc.arg(ids)::text[]);
 
 -- name: OverdueRequests :many
 SELECT id, awaited_call::text AS awaited_call, deadline
