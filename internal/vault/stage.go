@@ -28,29 +28,37 @@ func (v *Vault) Stage(ctx context.Context, requestID string, derived identity.Id
 
 // Touch gives everything that is known a new time to live, from now. It is
 // ErrExpired if any of it is gone already; what is left is touched all the
-// same.
-func (v *Vault) Touch(ctx context.Context, requestID string, staged []string, ttl time.Duration) error {
+// same. Who has just fetched what was provided gives it along, so that it is not
+// read again; others give a zero Sealed.
+func (v *Vault) Touch(ctx context.Context, requestID string, staged []string, ttl time.Duration, provided Sealed) error {
 	var failures []error
 	for _, key := range append([]string{requestID}, staged...) {
 		if key != requestID && !belongs(key, requestID) {
 			failures = append(failures, ErrForeign)
 			continue
 		}
-		failures = append(failures, v.touch(ctx, key, ttl))
+		var known Sealed
+		if key == provided.requestID {
+			known = provided
+		}
+		failures = append(failures, v.touch(ctx, key, ttl, known))
 	}
 	return errors.Join(failures...)
 }
 
 // touch writes the same bytes again. Somebody who puts at the same time wins,
 // and then their value is touched.
-func (v *Vault) touch(ctx context.Context, key string, ttl time.Duration) error {
+func (v *Vault) touch(ctx context.Context, key string, ttl time.Duration, known Sealed) error {
 	for {
-		entry, err := v.bucket.Get(ctx, key)
-		if err != nil {
-			return fmt.Errorf("vault: touch: %w", expired(err))
+		if known.revision == 0 {
+			var err error
+			if known, err = v.Fetch(ctx, key); err != nil {
+				return fmt.Errorf("vault: touch: %w", err)
+			}
 		}
-		_, err = v.bucket.Update(ctx, key, entry.Value, entry.Revision, ttl)
+		_, err := v.bucket.Update(ctx, key, known.value, known.revision, ttl)
 		if errors.Is(err, topology.ErrConflict) {
+			known = Sealed{}
 			continue
 		}
 		if err != nil {

@@ -74,19 +74,6 @@ func (v *Vault) Put(ctx context.Context, requestID string, p Person, ttl time.Du
 	return nil
 }
 
-// Knows says whether there is anything provided for a request. It opens nothing,
-// so that it can be said also by who misses the key.
-func (v *Vault) Knows(ctx context.Context, requestID string) (bool, error) {
-	_, err := v.bucket.Get(ctx, requestID)
-	if errors.Is(err, topology.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("vault: look: %w", err)
-	}
-	return true, nil
-}
-
 // Provided returns what was provided, without what was derived.
 func (v *Vault) Provided(ctx context.Context, requestID string) (Person, error) {
 	return v.get(ctx, requestID)
@@ -107,13 +94,15 @@ func (v *Vault) Read(ctx context.Context, requestID string, staged []string) (Pe
 type Sealed struct {
 	requestID string
 	value     []byte
+	revision  uint64
 }
 
 // Fetch is the first half of Read, for who does not know yet which identities
-// are listed. It opens nothing.
+// are listed. It opens nothing, so that who misses the key can do it too. It is
+// ErrExpired where nothing is provided.
 func (v *Vault) Fetch(ctx context.Context, requestID string) (Sealed, error) {
-	value, err := v.fetch(ctx, requestID)
-	return Sealed{requestID: requestID, value: value}, err
+	entry, err := v.fetch(ctx, requestID)
+	return Sealed{requestID: requestID, value: entry.Value, revision: entry.Revision}, err
 }
 
 // Unseal is the second half of Read.
@@ -152,19 +141,19 @@ func (v *Vault) Remove(ctx context.Context, requestID string, staged []string) e
 }
 
 func (v *Vault) get(ctx context.Context, key string) (Person, error) {
-	value, err := v.fetch(ctx, key)
+	entry, err := v.fetch(ctx, key)
 	if err != nil {
 		return Person{}, err
 	}
-	return v.open(key, value)
+	return v.open(key, entry.Value)
 }
 
-func (v *Vault) fetch(ctx context.Context, key string) ([]byte, error) {
+func (v *Vault) fetch(ctx context.Context, key string) (topology.Entry, error) {
 	entry, err := v.bucket.Get(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("vault: get: %w", expired(err))
+		return topology.Entry{}, fmt.Errorf("vault: get: %w", expired(err))
 	}
-	return entry.Value, nil
+	return entry, nil
 }
 
 // sealed is the plain form of a value. It names its key.

@@ -152,7 +152,7 @@ func TestMissingIsExpired(t *testing.T) {
 	if _, err := b.vault.Read(ctx, request, []string{staged, gone}); !errors.Is(err, vault.ErrExpired) {
 		t.Errorf("without one that is listed: %v", err)
 	}
-	if err := b.vault.Touch(ctx, request, []string{staged, gone}, time.Hour); !errors.Is(err, vault.ErrExpired) {
+	if err := b.vault.Touch(ctx, request, []string{staged, gone}, time.Hour, vault.Sealed{}); !errors.Is(err, vault.ErrExpired) {
 		t.Errorf("touch without one that is listed: %v", err)
 	}
 	if err := b.vault.Put(ctx, request, person(t), -time.Second); !errors.Is(err, vault.ErrExpired) {
@@ -178,7 +178,7 @@ func TestExpiryAndTouch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.vault.Touch(ctx, request, []string{staged}, time.Hour); err != nil {
+	if err := b.vault.Touch(ctx, request, []string{staged}, time.Hour, vault.Sealed{}); err != nil {
 		t.Fatal(err)
 	}
 	after, err := b.bucket.Get(ctx, request)
@@ -195,7 +195,7 @@ func TestExpiryAndTouch(t *testing.T) {
 	if _, err := b.vault.Provided(ctx, "pri_2"); !errors.Is(err, vault.ErrExpired) {
 		t.Errorf("after its time: %v", err)
 	}
-	if err := b.vault.Touch(ctx, "pri_2", nil, time.Hour); !errors.Is(err, vault.ErrExpired) {
+	if err := b.vault.Touch(ctx, "pri_2", nil, time.Hour, vault.Sealed{}); !errors.Is(err, vault.ErrExpired) {
 		t.Errorf("touch after its time: %v", err)
 	}
 	if _, err := b.vault.Read(ctx, request, []string{staged}); err != nil {
@@ -237,7 +237,7 @@ func TestTouchWhileAnotherPuts(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- putAgain(ctx, b, person(t)) }()
 	for range 20 {
-		if err := b.vault.Touch(ctx, request, nil, time.Hour); err != nil {
+		if err := b.vault.Touch(ctx, request, nil, time.Hour, vault.Sealed{}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -246,6 +246,43 @@ func TestTouchWhileAnotherPuts(t *testing.T) {
 	}
 	if got, err := b.vault.Provided(ctx, request); err != nil || got.EncryptionKey != "the last one put" {
 		t.Errorf("a touch undid a put: %v", err)
+	}
+}
+
+// Who touches what it has fetched does not write over what was put since.
+func TestTouchOfWhatWasFetched(t *testing.T) {
+	t.Parallel()
+	b, ctx := setup(t), t.Context()
+	if err := b.vault.Put(ctx, request, person(t), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"sixteen bytes ok", "another key 1234"} {
+		fetched, err := b.vault.Fetch(ctx, request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put := person(t)
+		put.EncryptionKey = key
+		if err := b.vault.Put(ctx, request, put, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.vault.Touch(ctx, request, nil, time.Hour, fetched); err != nil {
+			t.Fatal(err)
+		}
+		e, err := b.bucket.Get(ctx, request)
+		if got, openErr := b.vault.Provided(ctx, request); err != nil || openErr != nil || got.EncryptionKey != key || time.Until(e.Expires) < 50*time.Minute {
+			t.Errorf("%q expires at %v, %v, %v", got.EncryptionKey, e.Expires, err, openErr)
+		}
+	}
+	fetched, err := b.vault.Fetch(ctx, request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.vault.Remove(ctx, request, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.vault.Touch(ctx, request, nil, time.Hour, fetched); !errors.Is(err, vault.ErrExpired) {
+		t.Errorf("touch of what was removed: %v", err)
 	}
 }
 
@@ -299,7 +336,7 @@ func TestValuesCannotBeExchanged(t *testing.T) {
 		if _, err := b.vault.Read(ctx, request, []string{key}); !errors.Is(err, vault.ErrForeign) {
 			t.Errorf("read with %s: %v", key, err)
 		}
-		if err := b.vault.Touch(ctx, request, []string{key}, time.Hour); !errors.Is(err, vault.ErrForeign) {
+		if err := b.vault.Touch(ctx, request, []string{key}, time.Hour, vault.Sealed{}); !errors.Is(err, vault.ErrForeign) {
 			t.Errorf("touch with %s: %v", key, err)
 		}
 		if err := b.vault.Remove(ctx, "pri_3", []string{key}); !errors.Is(err, vault.ErrForeign) {

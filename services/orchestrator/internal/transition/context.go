@@ -7,6 +7,7 @@ import (
 
 	"github.com/parley-dsr/parley/internal/catalog"
 	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/lifecycle"
 )
 
@@ -14,24 +15,25 @@ import (
 // read when it is needed, never kept: a decision on a stale policy would be a
 // wrong one. All of it is asked for together, and what others ask for at the
 // same time is shared with them, so that nobody changes it.
-func (l *Loop) context(ctx context.Context, rec *record.Record, in lifecycle.Input) (lifecycle.Context, error) {
+// It gives the identity as it lies in the vault along, for the touch.
+func (l *Loop) context(ctx context.Context, rec *record.Record, in lifecycle.Input) (lifecycle.Context, vault.Sealed, error) {
 	var (
 		out     lifecycle.Context
 		failure [4]error
-		known   bool
 	)
 	id, policyKey := subjectOf(rec, in)
 	policy, hooks, settings := l.Catalog.AskPolicy(ctx, policyKey), l.Catalog.AskPreApproval(ctx), l.Catalog.AskSettings(ctx)
 	// An identity whose key is missing is not gone: it is for who needs it to
 	// say so, and no reason to hold up its request, and in the end all, here.
-	if known, failure[0] = l.Vault.Knows(ctx, id); failure[0] != nil {
-		failure[0] = fmt.Errorf("transition: %w", failure[0])
+	provided, err := l.Vault.Fetch(ctx, id)
+	out.IdentityGone = errors.Is(err, vault.ErrExpired)
+	if err != nil && !out.IdentityGone {
+		failure[0] = fmt.Errorf("transition: %w", err)
 	}
-	out.IdentityGone = !known
 	out.Policy, failure[1] = policyIn(policy())
 	out.PreApproval, failure[2] = webhooksIn(hooks())
 	out.ManualApproval, failure[3] = l.manualApproval(settings())
-	return out, errors.Join(failure[:]...)
+	return out, provided, errors.Join(failure[:]...)
 }
 
 // policyIn is nil where there is none.

@@ -18,9 +18,10 @@ import (
 // publish carries out the outbox of a record: the touches and all facts, and
 // when these are acknowledged the work that follows from them, so that nobody
 // can answer work before the fact about it is known. It returns the facts.
-func (l *Loop) publish(ctx context.Context, rec *record.Record) ([]events.Event, error) {
+// provided is the identity as it was just fetched, or zero.
+func (l *Loop) publish(ctx context.Context, rec *record.Record, provided vault.Sealed) ([]events.Event, error) {
 	touched := make(chan error, 1)
-	go func() { touched <- l.touch(ctx, rec) }()
+	go func() { touched <- l.touch(ctx, rec, provided) }()
 	facts, err := l.publishFacts(ctx, rec)
 	if err = errors.Join(err, <-touched); err != nil {
 		return nil, err
@@ -28,12 +29,12 @@ func (l *Loop) publish(ctx context.Context, rec *record.Record) ([]events.Event,
 	return facts, l.publishWork(ctx, rec)
 }
 
-func (l *Loop) touch(ctx context.Context, rec *record.Record) error {
+func (l *Loop) touch(ctx context.Context, rec *record.Record, provided vault.Sealed) error {
 	for _, r := range rec.Outbox {
 		if r.Kind != record.RecipeTouch {
 			continue
 		}
-		err := l.Vault.Touch(ctx, rec.ID, rec.Staged, l.IdentityTTL)
+		err := l.Vault.Touch(ctx, rec.ID, rec.Staged, l.IdentityTTL, provided)
 		if err != nil && !errors.Is(err, vault.ErrExpired) {
 			return fmt.Errorf("transition: touch the identity: %w", err)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/topology"
+	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/lifecycle"
@@ -36,12 +37,13 @@ func (l *Loop) step(ctx context.Context, d Delivery, from base) (err error) {
 	goesOn(ctx, rec)
 	unsettled := rec != nil && len(rec.Outbox) > 0
 	if unsettled && !lifecycle.AnswersLastWork(rec, d.Input) {
-		if _, err := l.publish(ctx, rec); err != nil {
+		if _, err := l.publish(ctx, rec, vault.Sealed{}); err != nil {
 			return err
 		}
 	}
+	var provided vault.Sealed
 	if lifecycle.NeedsContext(rec, d.Input) {
-		if d.Input.Context, err = l.context(ctx, rec, d.Input); err != nil {
+		if d.Input.Context, provided, err = l.context(ctx, rec, d.Input); err != nil {
 			return err
 		}
 	}
@@ -55,7 +57,7 @@ func (l *Loop) step(ctx context.Context, d Delivery, from base) (err error) {
 	var facts []events.Event
 	switch {
 	case out.Next != nil:
-		facts, err = l.commit(ctx, out.Next, revision)
+		facts, err = l.commit(ctx, out.Next, revision, provided)
 		if errors.Is(err, errUnwritable) {
 			return errors.Join(err, l.refuse(ctx, d, rec, work.Answer{Code: work.RejectedUnavailable}))
 		}
@@ -97,7 +99,7 @@ func (l *Loop) load(ctx context.Context, id string) (base, error) {
 }
 
 // commit writes the next record, publishes its outbox and settles it.
-func (l *Loop) commit(ctx context.Context, next *record.Record, revision uint64) ([]events.Event, error) {
+func (l *Loop) commit(ctx context.Context, next *record.Record, revision uint64, provided vault.Sealed) ([]events.Event, error) {
 	value, err := next.Encode()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnwritable, err)
@@ -116,7 +118,7 @@ func (l *Loop) commit(ctx context.Context, next *record.Record, revision uint64)
 	}
 	l.memory.wrote(written{id: next.ID, revision: next.Revision, epoch: next.Epoch, sequence: revision, stays: ttl == 0})
 	l.releaseAt(next)
-	facts, err := l.publish(ctx, next)
+	facts, err := l.publish(ctx, next, provided)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +130,7 @@ func (l *Loop) commit(ctx context.Context, next *record.Record, revision uint64)
 // given revision of the bucket (0: none), and publishes its outbox.
 // topology.ErrConflict says that somebody else has written the record.
 func (l *Loop) Restore(ctx context.Context, rec *record.Record, revision uint64) error {
-	_, err := l.commit(ctx, rec, revision)
+	_, err := l.commit(ctx, rec, revision, vault.Sealed{})
 	return err
 }
 
