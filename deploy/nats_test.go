@@ -221,6 +221,9 @@ func TestThreeNodes(t *testing.T) {
 		if len(o.Routes) != nodes || o.Cluster.TLSConfig == nil {
 			t.Fatalf("routes %v, TLS between nodes %t", o.Routes, o.Cluster.TLSConfig != nil)
 		}
+		if o.Cluster.PingInterval != 5*time.Second || o.Cluster.MaxPingsOut != 2 {
+			t.Fatalf("nodes ask each other every %s and wait for %d answers", o.Cluster.PingInterval, o.Cluster.MaxPingsOut)
+		}
 		onLoopback(t, o)
 		o.ServerName, o.Routes = fmt.Sprintf("node-%d", i), routes
 		o.Cluster.Host = "127.0.0.1"

@@ -26,6 +26,15 @@ const (
 	oldestMinor = 12
 )
 
+// A server that has gone silent, because its machine or the network to it is
+// gone and no connection was ended, is left after this many pings without an
+// answer and one interval more: 15 s, about what its followers take to elect
+// another leader. The default of the library is 6 minutes.
+const (
+	pingEvery    = 5 * time.Second
+	pingsWaiting = 2
+)
+
 // closeWithin bounds the wait for what was published and not yet sent.
 const closeWithin = 5 * time.Second
 
@@ -53,8 +62,8 @@ func Connect(_ context.Context, s Settings, service string, logger *slog.Logger,
 		nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(500*time.Millisecond),
 		nats.ReconnectJitter(500*time.Millisecond, time.Second),
-		nats.PingInterval(20*time.Second),
-		nats.MaxPingsOutstanding(2),
+		nats.PingInterval(pingEvery),
+		nats.MaxPingsOutstanding(pingsWaiting),
 		nats.DrainTimeout(closeWithin),
 	)
 	options = append(options, report(logger)...)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -113,6 +114,16 @@ func TestConnectTakesFurtherOptions(t *testing.T) {
 	nc := connect(t, testbed.NATSServer(t).URL(), nats.CustomInboxPrefix("_MINE"))
 	if inbox := nc.NewInbox(); !strings.HasPrefix(inbox, "_MINE.") {
 		t.Errorf("inbox %s", inbox)
+	}
+}
+
+// A silent server is left within 15 s: no connection ends by itself when the
+// network is gone.
+func TestConnectLeavesASilentServer(t *testing.T) {
+	t.Parallel()
+	nc := connect(t, testbed.NATSServer(t).URL())
+	if silent := nc.Opts.PingInterval * time.Duration(nc.Opts.MaxPingsOut+1); silent <= 0 || silent > 15*time.Second {
+		t.Errorf("a silent server is left after %s", silent)
 	}
 }
 
