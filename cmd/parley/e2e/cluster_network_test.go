@@ -77,6 +77,25 @@ func (n *network) around(node string) []*toxiproxy.Proxy {
 	return proxies
 }
 
+// lure has all clients come to one node: what leads to the others is closed
+// until they are there.
+func (n *network) lure(node string, arrived func()) {
+	n.t.Helper()
+	var closed []*toxiproxy.Proxy
+	for w, proxy := range n.ways {
+		if w.from == "" && w.to != node {
+			proxy.Stop()
+			closed = append(closed, proxy)
+		}
+	}
+	arrived()
+	for _, proxy := range closed {
+		if err := proxy.Start(); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+}
+
 // cut has everything vanish that is sent to a node or by it, and tells nobody:
 // no connection ends by it.
 func (n *network) cut(node string) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,9 +24,10 @@ const clusterPatience = 5 * time.Minute
 
 // TestCluster runs over three NATS nodes. While requests are under way the node
 // that leads most streams is killed, and comes back; then, while others are, the
-// one that leads most by then is cut off: it runs on, and neither the others nor
-// any client reaches it, until it is connected again. The other two do without
-// it, and of two hundred requests, and of what NATS confirmed, nothing is lost.
+// one that leads most by then, and to which all services are connected, is cut
+// off: it runs on, and neither the others nor any client reaches it, until it is
+// connected again. The other two do without it, and of two hundred requests, and
+// of what NATS confirmed, nothing is lost.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	n := startNodes(t)
@@ -48,6 +50,7 @@ func TestCluster(t *testing.T) {
 	losses := []loss{
 		c.lose(ctx, n, "killed", 0, func(node string) { n.children[node].kill() }, func(node string) { n.children[node].start() }),
 		c.lose(ctx, n, "cut off", crowdSize/2, func(node string) {
+			n.network.lure(node, func() { g.awaitAt(n.network.clients(node)) })
 			w.follow(node)
 			n.network.cut(node)
 			w.isCutOff(node)
@@ -87,8 +90,9 @@ func (c *crowd) lose(ctx context.Context, n *nodes, how string, from int, strike
 	people.Go(func() { c.insist(ctx, askingPolicy, from, from+before) })
 	c.awaitComplete(ctx, from+1)
 
-	l := loss{node: node, how: how, struck: time.Now()}
+	l := loss{node: node, how: how}
 	strike(node)
+	l.struck = time.Now()
 	complete, _ := c.count(ctx, "?status=complete&size=1")
 	people.Go(func() { c.insist(ctx, policyKey, from+before, from+before+after) })
 	c.awaitComplete(ctx, max(complete, from+before)+after/2)
@@ -99,6 +103,21 @@ func (c *crowd) lose(ctx context.Context, n *nodes, how string, from int, strike
 	c.awaitComplete(ctx, from+before+after)
 	l.over = time.Now()
 	return l
+}
+
+// awaitAt waits until all services are connected to one NATS server, as they say.
+func (g *ground) awaitAt(addr string) {
+	g.t.Helper()
+	const connected = `"server":"nats://`
+	eventually(g.t, func() (bool, string) {
+		for _, name := range serviceNames {
+			log := g.services[name].log.String()
+			if i := strings.LastIndex(log, connected); i < 0 || !strings.HasPrefix(log[i+len(connected):], addr+`"`) {
+				return false, name + " is not connected to " + addr
+			}
+		}
+		return true, ""
+	})
 }
 
 // insist submits so many requests, and those that were not taken again. One of
