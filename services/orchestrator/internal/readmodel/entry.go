@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/pkg/events"
@@ -262,10 +263,11 @@ func (b *Batch) add(e events.Event, entry Entry) {
 	b.Entries = append(b.Entries, entry)
 }
 
-// decode reads the data of a fact. What is wrong with it is told by its place:
-// the error of the library may repeat a value.
+// decode reads the data of a fact, which may be another's: by the rules of
+// encoding/json, as the transition loop does. What is wrong with it is told by
+// its place, since the error of the library may repeat a value.
 func decode[T any](e events.Event) (data T, err error) {
-	err = json.Unmarshal(e.Data(), &data)
+	err = json.Unmarshal(e.Data(), &data, jsonv1.DefaultOptionsV1())
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
 		return data, fmt.Errorf("%w: %s, at %q", errData, e.Type(), semantic.JSONPointer)

@@ -128,6 +128,21 @@ func TestWhatExecutorsSayIsCleaned(t *testing.T) {
 	}
 }
 
+// Executors are written in any language: what encoding/json reads of their facts
+// is read here.
+func TestFactsOfExecutorsAreReadAsTheLoopReadsThem(t *testing.T) {
+	t.Parallel()
+	e, err := events.New(events.SourceExecutor, events.ExecutionCompleted, "f", "pri_1", time.Now(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.DataEncoded = []byte(`{"Action":"access","message":"one","message":"t` + "\xff" + `wo","new":{}}`)
+	var b Batch
+	if err := b.AddFact(e); err != nil || len(b.Entries) != 1 || !strings.HasPrefix(*b.Entries[0].Message, "t") {
+		t.Fatalf("%+v %v", b.Entries, err)
+	}
+}
+
 func TestACallThatIsMadeAgainIsInTheAuditTrail(t *testing.T) {
 	t.Parallel()
 	actor := "client"
