@@ -129,8 +129,8 @@ func (c *Caller) headers(call work.Call, now time.Time) (http.Header, time.Time,
 		return nil, time.Time{}, fmt.Errorf("call: %w", err)
 	}
 	header.Set("Reply-To-Token", sealed)
-	for name, path := range paths {
-		header.Set(name, path)
+	for _, reply := range paths {
+		header.Set(reply.header, reply.path)
 	}
 	if c.PublicURL != "" {
 		c.addAbsolute(header, call)
@@ -138,19 +138,22 @@ func (c *Caller) headers(call work.Call, now time.Time) (http.Header, time.Time,
 	return header, ends, nil
 }
 
+// replyPath is a header that says where to answer later.
+type replyPath struct{ header, path string }
+
 // replyPaths gives the headers that say where to answer later, and the scope
 // of the token; nil for calls that end with their answer.
-func replyPaths(call work.Call) (paths map[string]string, scope string) {
+func replyPaths(call work.Call) (paths []replyPath, scope string) {
 	root := "/privacy-request/" + call.RequestID
 	switch {
 	case call.Phase == record.PreApproval:
 		eligible, notEligible := root+"/pre-approve/eligible", root+"/pre-approve/not-eligible"
-		return map[string]string{
-			"Reply-To-Eligible": eligible, "Reply-To-Not-Eligible": notEligible,
-			"Reply-To-Approve": eligible, "Reply-To-Deny": notEligible, // the older names
+		return []replyPath{
+			{"Reply-To-Eligible", eligible}, {"Reply-To-Not-Eligible", notEligible},
+			{"Reply-To-Approve", eligible}, {"Reply-To-Deny", notEligible}, // the older names
 		}, token.ScopeReview
 	case call.Phase == record.Pre && call.Webhook.Direction == record.TwoWay:
-		return map[string]string{"Reply-To": root + "/resume"}, token.ScopeResume
+		return []replyPath{{"Reply-To", root + "/resume"}}, token.ScopeResume
 	}
 	return nil, ""
 }
