@@ -39,11 +39,11 @@ func TestCluster(t *testing.T) {
 	defer cancel()
 	c := gather(g)
 	c.repeats = true
-	t.Cleanup(func() {
+	defer func() { // before the first process is ended
 		if t.Failed() {
 			t.Logf("open are:%s%s", c.open(), g.consumers())
 		}
-	})
+	}()
 	g.receiver.Script(webhookPath, c.script(ctx))
 
 	w := n.call(g.nc, g.js)
