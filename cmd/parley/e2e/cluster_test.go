@@ -17,9 +17,9 @@ import (
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
-// clusterPatience is how long anything may take while a node is away: services
-// notice after a minute that one has gone silent, and calls that were in hand
-// come again after another.
+// clusterPatience is how long anything may take while a node is away: what was
+// in hand then comes again a minute or two after another node leads its
+// consumer, and that may change once more when the node is back.
 const clusterPatience = 5 * time.Minute
 
 // TestCluster runs over three NATS nodes. While requests are under way the node
@@ -218,7 +218,8 @@ func (c *crowd) checkAll(ctx context.Context) {
 	})
 	calls, repeats := c.g.webhookIDs(), 0
 	for id, policy := range c.policies {
-		eventually(c.g.t, func() (bool, string) { return c.shown(ctx, id, policy) })
+		// what the read model had in hand comes again after two minutes
+		within(c.g.t, clusterPatience, func() (bool, string) { return c.shown(ctx, id, policy) })
 		ids := calls[id]
 		slices.Sort(ids)
 		unique := slices.Compact(slices.Clone(ids))
