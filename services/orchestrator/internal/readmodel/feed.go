@@ -48,7 +48,7 @@ type Feed struct {
 	name   string // of the durable consumer
 	stream string
 	config jetstream.ConsumerConfig
-	add    func(*Batch, jetstream.Msg) error
+	add    func(*Batch, message) error
 	// latest says that of one subject only the last message counts.
 	latest bool
 
@@ -80,7 +80,7 @@ func NewEventsFeed(s *Store, js jetstream.JetStream, logger *slog.Logger, lag pr
 	return newFeed(topology.ConsumerProjectionEvents, events.StreamEvents, addEvent, s, js, logger, lag)
 }
 
-func newFeed(name, stream string, add func(*Batch, jetstream.Msg) error, s *Store, js jetstream.JetStream, logger *slog.Logger, lag prometheus.Gauge) *Feed {
+func newFeed(name, stream string, add func(*Batch, message) error, s *Store, js jetstream.JetStream, logger *slog.Logger, lag prometheus.Gauge) *Feed {
 	return &Feed{
 		name: name, stream: stream, add: add, store: s, js: js, logger: logger.With("feed", name), lag: lag,
 		config: jetstream.ConsumerConfig{
@@ -200,21 +200,21 @@ func (f *Feed) consumer(ctx context.Context) (jetstream.Consumer, error) {
 }
 
 func (f *Feed) consume(ctx context.Context, consumer jetstream.Consumer) error {
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(2 * batchAtMost))
+	pull, err := newPull(f.js, f.stream, f.name)
 	if err != nil {
-		return fmt.Errorf("readmodel: pull: %w", err)
+		return err
 	}
-	defer topology.GiveBack(messages)
+	defer pull.end()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go f.watchLag(ctx, consumer)
 	for {
-		batch, err := nextBatch(ctx, messages)
-		if err != nil {
-			return err
+		batch, err := nextBatch(ctx, pull)
+		if err == nil {
+			err = f.project(ctx, batch)
 		}
-		if err := f.project(ctx, batch); err != nil {
-			if ctx.Err() != nil {
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, jetstream.ErrConsumerDeleted) {
 				giveBack(batch)
 			}
 			return err
@@ -222,40 +222,42 @@ func (f *Feed) consume(ctx context.Context, consumer jetstream.Consumer) error {
 	}
 }
 
+// nextBatch takes all that is there, where that fills a batch; otherwise one
+// message and what has gathered a while after it.
+func nextBatch(ctx context.Context, p *pull) ([]message, error) {
+	if p.full {
+		batch, err := p.take(ctx, batchAtMost)
+		if p.full = len(batch) == batchAtMost; len(batch) > 0 || err != nil {
+			return batch, err
+		}
+	}
+	batch, err := p.wake(ctx)
+	if err != nil {
+		return batch, err
+	}
+	wait(ctx, batchLinger)
+	more, err := p.take(ctx, batchAtMost-len(batch))
+	batch = append(batch, more...)
+	p.full = len(batch) == batchAtMost
+	return batch, err
+}
+
 // giveBack returns what this process will not project any more, for another.
 // Of what is projected already it says nothing.
-func giveBack(messages []jetstream.Msg) {
+func giveBack(messages []message) {
 	for _, msg := range messages {
 		_ = msg.Nak()
 	}
 }
 
-// nextBatch waits for a message and takes what comes soon after it.
-func nextBatch(ctx context.Context, messages jetstream.MessagesContext) ([]jetstream.Msg, error) {
-	msg, err := messages.Next(jetstream.NextContext(ctx))
-	if err != nil {
-		return nil, fmt.Errorf("readmodel: next message: %w", err)
-	}
-	batch := []jetstream.Msg{msg}
-	full := time.Now().Add(batchLinger)
-	for len(batch) < batchAtMost && time.Now().Before(full) {
-		msg, err := messages.Next(jetstream.NextMaxWait(time.Until(full)))
-		if err != nil {
-			break // nothing more for now; a lasting error comes again
-		}
-		batch = append(batch, msg)
-	}
-	return batch, nil
-}
-
 // project writes the messages and acknowledges them. Rows that the database
 // refuses are written one by one, so that one of them does not hold up the
 // rest for ever.
-func (f *Feed) project(ctx context.Context, messages []jetstream.Msg) error {
+func (f *Feed) project(ctx context.Context, messages []message) error {
 	err := f.write(ctx, messages)
 	if errors.Is(err, ErrRefused) && len(messages) > 1 {
 		for _, msg := range messages {
-			if err := f.project(ctx, []jetstream.Msg{msg}); err != nil {
+			if err := f.project(ctx, []message{msg}); err != nil {
 				return err
 			}
 		}
@@ -278,7 +280,7 @@ func (f *Feed) project(ctx context.Context, messages []jetstream.Msg) error {
 
 // write tries until the database is there. It says so once for each batch,
 // since nothing is shown, and no wait ends, until it is.
-func (f *Feed) write(ctx context.Context, messages []jetstream.Msg) error {
+func (f *Feed) write(ctx context.Context, messages []message) error {
 	batch := f.batch(messages)
 	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
 		err := f.try(ctx, batch)
@@ -304,7 +306,7 @@ func (f *Feed) try(ctx context.Context, b Batch) error {
 	return f.store.Project(ctx, b)
 }
 
-func (f *Feed) batch(messages []jetstream.Msg) Batch {
+func (f *Feed) batch(messages []message) Batch {
 	b := Batch{Unreadable: func(id string, err error) {
 		f.logger.Error("a record cannot be read; it is left out", "request_id", id, "error", err)
 	}}
@@ -323,7 +325,7 @@ func (f *Feed) batch(messages []jetstream.Msg) Batch {
 	return b
 }
 
-func addRecord(b *Batch, msg jetstream.Msg) error {
+func addRecord(b *Batch, msg message) error {
 	b.saw(FeedRecords, msg)
 	if topology.IsMarker(msg.Headers()) {
 		b.Removed = append(b.Removed, topology.KeyOfSubject(msg.Subject()))
@@ -332,7 +334,7 @@ func addRecord(b *Batch, msg jetstream.Msg) error {
 	return b.addStored(topology.KeyOfSubject(msg.Subject()), msg.Data())
 }
 
-func addEvent(b *Batch, msg jetstream.Msg) error {
+func addEvent(b *Batch, msg message) error {
 	b.saw(FeedEvents, msg) // also of what cannot be read: it is acknowledged
 	e, err := events.Decode(msg.Headers(), msg.Data())
 	if err != nil {
@@ -342,7 +344,7 @@ func addEvent(b *Batch, msg jetstream.Msg) error {
 }
 
 // saw notes how far a feed comes with the batch.
-func (b *Batch) saw(feed string, msg jetstream.Msg) {
+func (b *Batch) saw(feed string, msg message) {
 	if meta, err := msg.Metadata(); err == nil && meta.Sequence.Stream > b.Position {
 		b.Feed, b.Position, b.SeenAt = feed, meta.Sequence.Stream, meta.Timestamp
 	}
