@@ -216,10 +216,13 @@ func (c *crowd) checkAll(ctx context.Context) {
 		complete, err2 := c.count(ctx, "?status=complete&size=1")
 		return err == nil && err2 == nil && all == complete && all >= crowdSize, fmt.Sprintf("of %d requests %d are complete (%v, %v)", all, complete, err, err2)
 	})
+	for id, policy := range c.policies {
+		// what the read model had in hand comes again after two minutes, and a
+		// one_way call may be made after its request has gone on
+		within(c.g.t, clusterPatience, func() (bool, string) { return c.shown(ctx, id, policy) })
+	}
 	calls, repeats := c.g.webhookIDs(), 0
 	for id, policy := range c.policies {
-		// what the read model had in hand comes again after two minutes
-		within(c.g.t, clusterPatience, func() (bool, string) { return c.shown(ctx, id, policy) })
 		ids := calls[id]
 		slices.Sort(ids)
 		unique := slices.Compact(slices.Clone(ids))
