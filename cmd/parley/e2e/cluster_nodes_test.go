@@ -118,7 +118,7 @@ func (n *nodes) awaitFormed() {
 // placed is where the streams of an installation are.
 type placed struct {
 	leads  map[string]int // streams that a node leads
-	behind []string       // replicas that are not up to date
+	behind []string       // replicas of streams and consumers that are not up to date
 }
 
 // look asks where the streams are; known is false where that cannot be said now.
@@ -134,13 +134,38 @@ func (n *nodes) look(ctx context.Context, js jetstream.JetStream) (p placed, kno
 			return p, false
 		}
 		p.leads[info.Cluster.Leader]++
-		for _, r := range info.Cluster.Replicas {
-			if !r.Current || r.Offline {
-				p.behind = append(p.behind, info.Config.Name+" on "+r.Name)
-			}
+		p.note(info.Config.Name, info.Cluster)
+		if !p.noteConsumers(ctx, js, info.Config.Name) {
+			return p, false
 		}
 	}
 	return p, streams.Err() == nil && seen > 0
+}
+
+// note notes the replicas that are behind.
+func (p *placed) note(what string, at *jetstream.ClusterInfo) {
+	for _, r := range at.Replicas {
+		if !r.Current || r.Offline {
+			p.behind = append(p.behind, what+" on "+r.Name)
+		}
+	}
+}
+
+// noteConsumers does so for the consumers of a stream, which have leaders and
+// replicas of their own; it says false where that cannot be said now.
+func (p *placed) noteConsumers(ctx context.Context, js jetstream.JetStream, stream string) bool {
+	s, err := js.Stream(ctx, stream)
+	if err != nil {
+		return false
+	}
+	consumers := s.ListConsumers(ctx)
+	for info := range consumers.Info() {
+		if info.Cluster == nil || info.Cluster.Leader == "" {
+			return false
+		}
+		p.note(stream+"/"+info.Name, info.Cluster)
+	}
+	return consumers.Err() == nil
 }
 
 // first is the node that leads most streams.
