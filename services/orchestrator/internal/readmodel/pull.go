@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -20,7 +21,6 @@ const (
 	// Statuses with which the server answers a pull.
 	statusNone    = "404"
 	statusExpired = "408"
-	statusNobody  = "503"
 )
 
 // message is what a feed needs of one.
@@ -93,6 +93,9 @@ func (p *pull) ask(ctx context.Context, atMost int, request string) (batch []mes
 		if ctx.Err() == nil && waiting.Err() != nil {
 			return batch, nil
 		}
+		if errors.Is(err, nats.ErrNoResponders) { // nobody answers for a consumer that is gone
+			err = jetstream.ErrConsumerDeleted
+		}
 		if err != nil {
 			return batch, fmt.Errorf("readmodel: pull: %w", err)
 		}
@@ -106,14 +109,13 @@ func (p *pull) ask(ctx context.Context, atMost int, request string) (batch []mes
 	return batch, nil
 }
 
-// answered says what the end of a pull means. What nobody answers is no consumer
-// any more, for which there is an error of the library; what the server says
-// beside that passes.
+// answered says what the end of a pull means. The end of the consumer has an
+// error of the library; what the server says beside that passes.
 func (p *pull) answered(ctx context.Context, header nats.Header) error {
 	switch status := header.Get(headerStatus); {
 	case status == statusNone, status == statusExpired:
 		return nil
-	case status == statusNobody, header.Get("Description") == "Consumer Deleted":
+	case header.Get("Description") == "Consumer Deleted":
 		return fmt.Errorf("readmodel: pull: %w", jetstream.ErrConsumerDeleted)
 	}
 	wait(ctx, batchLinger)
