@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/parley-dsr/parley/internal/stored"
 )
 
-// stored is a record in the middle of a run, with everything that one may have.
-func stored() Record {
+// midway is a record in the middle of a run, with everything that one may have.
+func midway() Record {
 	text := func(s string) *string { return &s }
 	at := time.Date(2024, 8, 1, 14, 38, 32, 499588123, time.UTC)
 	hook := Webhook{ID: "web_1", Key: "derive", Name: "Ask & <tell>", Direction: TwoWay, ConnectionID: "con_1", ConnectionKey: "crm"}
@@ -37,7 +39,7 @@ func stored() Record {
 
 func TestRecordsAreStoredAsBefore(t *testing.T) {
 	t.Parallel()
-	for name, r := range map[string]Record{"full": stored(), "empty": {}, "without rules": {Policy: Policy{Rules: []Rule{}}}} {
+	for name, r := range map[string]Record{"full": midway(), "empty": {}, "without rules": {Policy: Policy{Rules: []Rule{}}}} {
 		want, err := json.Marshal(r)
 		if err != nil {
 			t.Fatal(err)
@@ -73,14 +75,14 @@ func TestRecordsOfOthersAreRead(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	for _, bad := range []string{"", "null x", "[]", `{"id":1}`, `{"id":"secret"`, `{"created_at":"secret"}`} {
-		if _, err := Decode([]byte(bad)); !errors.Is(err, ErrUnreadable) || strings.Contains(err.Error(), "secret") {
+		if _, err := Decode([]byte(bad)); !errors.Is(err, stored.ErrUnreadable) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
 }
 
 func BenchmarkDecode(b *testing.B) {
-	r := stored()
+	r := midway()
 	data, err := r.Encode()
 	if err != nil {
 		b.Fatal(err)

@@ -3,12 +3,12 @@ package halt
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/stored"
 	"github.com/parley-dsr/parley/internal/topology"
 )
 
@@ -54,7 +54,7 @@ func List(ctx context.Context, bucket *topology.Bucket) ([]Halt, error) {
 			return nil, fmt.Errorf("halt: list: %w", err)
 		}
 		var h Halt
-		if err := json.Unmarshal(entry.Value, &h); err != nil {
+		if err := stored.Decode(entry.Value, &h); err != nil {
 			return nil, fmt.Errorf("halt: list: entry of call %s: %w", entry.Key, err)
 		}
 		halts = append(halts, h)

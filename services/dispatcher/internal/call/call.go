@@ -24,7 +24,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -32,6 +31,7 @@ import (
 	"github.com/parley-dsr/parley/internal/identity"
 	"github.com/parley-dsr/parley/internal/keyring"
 	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/stored"
 	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/vault"
@@ -112,7 +112,7 @@ func New(c Config) *Caller { return &Caller{Config: c, metrics: newMetrics(c.Reg
 // Handle makes the attempt that a message of the work stream orders.
 func (c *Caller) Handle(ctx context.Context, msg jetstream.Msg) (lane.Health, error) {
 	var call work.Call
-	if err := json.Unmarshal(msg.Data(), &call); err != nil || !complete(call) {
+	if err := stored.Decode(msg.Data(), &call); err != nil || !complete(call) {
 		return lane.Unknown, fmt.Errorf("%w: not a call", lane.ErrUnreadable)
 	}
 	meta, err := msg.Metadata()
