@@ -222,12 +222,21 @@ func (rd *round) resume(ctx context.Context, c receiver.Call, requestID, email s
 	}
 }
 
-// reply is a system that is asked before the approval.
-func (rd *round) reply(ctx context.Context, c receiver.Call, eligible bool) {
-	again(ctx, func(ctx context.Context) (int, error) {
+// reply is a system that is asked before the approval. Its token lives no longer
+// than those of halts, which is a few seconds in a round. Where the house could
+// not take the reply until then, a person decides.
+func (rd *round) reply(ctx context.Context, c receiver.Call, id string, eligible bool) {
+	status, _ := again(ctx, func(ctx context.Context) (int, error) {
 		r, err := rd.house.receiver.Eligible(ctx, c, eligible)
 		return r.Status, err
 	})
+	switch {
+	case status != http.StatusForbidden:
+	case eligible:
+		rd.act(ctx, "approve", invariants.Approved, id)
+	default:
+		rd.act(ctx, "deny", invariants.Denied, id)
+	}
 }
 
 // retry is a person who retries what is in error.

@@ -81,7 +81,7 @@ func (rd *round) decide(ctx context.Context, c receiver.Call, kind string, id re
 	}
 	if id.WebhookPhase() == record.PreApproval {
 		seen.Status = http.StatusOK
-		rd.clients.Go(func() { rd.reply(ctx, c, kind != deny) })
+		rd.clients.Go(func() { rd.reply(ctx, c, id.RequestID, kind != deny) })
 		return receiver.Continue()
 	}
 	number, isFirst, mended := rd.book.turn(c.WebhookID(), kind+id.Target+id.RequestID)
