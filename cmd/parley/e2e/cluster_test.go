@@ -17,9 +17,9 @@ import (
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
-// clusterPatience is how long anything may take while a node is away: what was
-// in hand then comes again a minute or two after another node leads its
-// consumer, and that may change once more when the node is back.
+// clusterPatience is how long anything may take while a node is away: services
+// notice after a quarter of a minute that one has gone silent, what was in hand
+// comes again after one or two minutes.
 const clusterPatience = 5 * time.Minute
 
 // TestCluster runs over three NATS nodes. While requests are under way the node

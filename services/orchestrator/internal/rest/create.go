@@ -8,10 +8,9 @@ import (
 	"sync"
 	"time"
 
-	jsonv1 "github.com/go-json-experiment/json/v1"
-
 	"github.com/parley-dsr/parley/internal/catalog"
 	"github.com/parley-dsr/parley/internal/edge"
+	"github.com/parley-dsr/parley/internal/stored"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/api"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/door"
@@ -134,7 +133,7 @@ func (s *Server) unconfirmed(err error, message, id string) outcome {
 
 func created(shown json.RawMessage, r intake.Request) outcome {
 	var request view.Request
-	if err := jsonv1.Unmarshal(shown, &request); err != nil {
+	if err := stored.Decode(shown, &request); err != nil {
 		return outcome{err: fmt.Errorf("rest: read the answer: %w", err)}
 	}
 	request = view.Created(request, r.Submission)

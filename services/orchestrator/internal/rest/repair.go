@@ -2,13 +2,13 @@ package rest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/stored"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/api"
@@ -127,7 +127,7 @@ func (s *Server) change(ctx context.Context, name, id string, wrongStatus func(s
 		return view.Request{}, err
 	}
 	var request view.Request
-	if err := json.Unmarshal(answer.Request, &request); err != nil {
+	if err := stored.Decode(answer.Request, &request); err != nil {
 		return view.Request{}, fmt.Errorf("rest: read the answer: %w", err)
 	}
 	return request, nil

@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/stored"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/api"
@@ -217,7 +217,7 @@ func (s *Server) apply(ctx context.Context, id, sealedReason string, a action) o
 		return failed(unknownText(id), named(id))
 	}
 	var request view.Request
-	if err := json.Unmarshal(answer.Request, &request); err != nil {
+	if err := stored.Decode(answer.Request, &request); err != nil {
 		return outcome{err: fmt.Errorf("rest: read the answer: %w", err)}
 	}
 	if answer.Accepted {
