@@ -86,7 +86,7 @@ func (t checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := t.client.Check(r.URL.String()); err != nil {
 		return nil, err
 	}
-	return t.client.transports.of(nil).RoundTrip(r)
+	return t.client.transports.of(nil).RoundTrip(r.WithContext(counted(r.Context())))
 }
 
 // Request is one POST.
@@ -120,7 +120,7 @@ func (c *Client) Post(ctx context.Context, r Request) (Answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.rules.Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
+	request, err := http.NewRequestWithContext(counted(ctx), http.MethodPost, r.URL, bytes.NewReader(r.Body))
 	if err != nil {
 		return Answer{}, ErrURL // the error of the parser repeats the URL, which may have secrets
 	}
@@ -140,6 +140,9 @@ func (c *Client) Post(ctx context.Context, r Request) (Answer, error) {
 		return answer, nil
 	}
 	answer.Body, err = readBody(response.Body)
+	if err == nil {
+		err = ctx.Err() // a receiver that sees the deadline may end its body as if it were whole
+	}
 	return answer, err
 }
 

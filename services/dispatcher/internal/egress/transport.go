@@ -30,18 +30,24 @@ type transports struct {
 }
 
 func newTransports(rules Rules) *transports {
-	dialer := &net.Dialer{Control: control(rules.AllowNetworks), KeepAlive: 30 * time.Second, Resolver: rules.Resolver}
+	dialer := &net.Dialer{Control: control(rules.AllowNetworks), Timeout: rules.Timeout, KeepAlive: 30 * time.Second, Resolver: rules.Resolver}
 	return &transports{
 		dialer: dialer,
 		plain: &http.Transport{
 			Proxy:                  nil,
-			DialContext:            dialer.DialContext,
+			DialContext:            paced(dialer.DialContext),
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: rules.Roots},
 			ForceAttemptHTTP2:      true,
 			MaxIdleConns:           idleAtMost,
 			MaxIdleConnsPerHost:    idlePerHost,
 			IdleConnTimeout:        90 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
+			// A connection that is being opened outlives its call.
+			TLSHandshakeTimeout: rules.Timeout,
+			// All calls to a host share one connection of HTTP/2. Where its other
+			// end is gone without a word, it is given up when it has been silent
+			// for as long as a call may take.
+			HTTP2: &http.HTTP2Config{SendPingTimeout: rules.Timeout / 2, PingTimeout: rules.Timeout / 2},
 		},
 		certified: map[[sha256.Size]byte]*http.Transport{},
 	}
