@@ -265,7 +265,7 @@ func (f *Feed) project(ctx context.Context, messages []message) error {
 	}
 	if errors.Is(err, ErrRefused) {
 		f.logger.Error("the database does not take this message; it is left out", "subject", messages[0].Subject(), "error", err)
-		err = nil
+		err = f.insist(ctx, f.batch(messages).place(), messages)
 	}
 	if err != nil {
 		return err
@@ -281,7 +281,10 @@ func (f *Feed) project(ctx context.Context, messages []message) error {
 // write tries until the database is there. It says so once for each batch,
 // since nothing is shown, and no wait ends, until it is.
 func (f *Feed) write(ctx context.Context, messages []message) error {
-	batch := f.batch(messages)
+	return f.insist(ctx, f.batch(messages), messages)
+}
+
+func (f *Feed) insist(ctx context.Context, batch Batch, messages []message) error {
 	for pause := retryFirst; ; pause = min(2*pause, retryLongest) {
 		err := f.try(ctx, batch)
 		if err == nil || !errors.Is(err, ErrUnavailable) {
@@ -349,6 +352,9 @@ func (b *Batch) saw(feed string, msg message) {
 		b.Feed, b.Position, b.SeenAt = feed, meta.Sequence.Stream, meta.Timestamp
 	}
 }
+
+// place is a batch that says how far a feed has come, and nothing else.
+func (b Batch) place() Batch { return Batch{Feed: b.Feed, Position: b.Position, SeenAt: b.SeenAt} }
 
 // watchLag shows how many messages wait to be projected.
 func (f *Feed) watchLag(ctx context.Context, consumer jetstream.Consumer) {

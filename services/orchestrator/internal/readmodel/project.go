@@ -162,7 +162,7 @@ func (s *Store) rowOf(rec *record.Record, whole jsontext.Value) (requestRow, err
 	if whole == nil {
 		var err error
 		if whole, err = rec.Encode(); err != nil {
-			return requestRow{}, fmt.Errorf("readmodel: encode record: %w", err)
+			return requestRow{}, fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 	}
 	row := requestRow{
@@ -233,9 +233,10 @@ func asRows[T any](rows []T) ([]byte, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	data, err := json.Marshal(rows, jsontext.AllowInvalidUTF8(true))
+	// A record is written as the bucket has it, whatever that is.
+	data, err := json.Marshal(rows, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 	if err != nil {
-		return nil, fmt.Errorf("readmodel: encode rows: %w", err)
+		return nil, fmt.Errorf("%w: they cannot be encoded: %w", ErrRefused, err)
 	}
 	return data, nil
 }
