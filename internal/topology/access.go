@@ -135,6 +135,8 @@ func dispatcherUser() User {
 		reads(BucketRequests), reads(BucketConfig),
 		reads(BucketIdentities), writes(BucketIdentities, stagedKeys),
 		peeks(events.StreamWork),
+		// Whether an attempt was told that its lane has passed over.
+		peeks(events.StreamEvents), publishes(api("DIRECT.GET", events.StreamEvents)),
 		lanes(),
 		tells(UserDispatcher),
 		publishes(events.TimerFilter),

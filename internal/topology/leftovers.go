@@ -9,41 +9,82 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// AckLeftovers acknowledges once more what a consumer of a work queue has
-// acknowledged before and the stream still has, and says how many messages
-// those were. A server that was killed may come back like that: it has kept the
-// acknowledgement and not the removal. Nobody would ever get such a message, and
-// it would stand for work that is to be done.
+// Leftovers are messages of a work queue that its consumer has passed and the
+// stream still has: nobody would ever get them, and they would stand for work
+// that is to be done.
+type Leftovers struct {
+	Stream jetstream.Stream
+	// Consumer is the name, and Filter the filter, of the consumer.
+	Consumer, Filter string
+	// Done says of a message whether what it orders was done. A server that was
+	// killed may have kept an acknowledgement and not the removal; it may also
+	// have passed what it has never delivered. Where Done is nil all are done.
+	Done func(ctx context.Context, msg *jetstream.RawStreamMsg) (bool, error)
+}
+
+// Clean acknowledges once more what was done, and says how many messages those
+// were. It stops at the first that was not, and gives its sequence, otherwise 0.
 //
-// It looks at messages of the filter, which is that of the consumer, below the
-// place up to which all are acknowledged; others are left alone.
-func AckLeftovers(ctx context.Context, nc *nats.Conn, stream jetstream.Stream, consumer, filter string) (int, error) {
-	acked := 0
+// It looks at messages of the filter up to the place up to which all are
+// acknowledged; others are left alone.
+func (l Leftovers) Clean(ctx context.Context, nc *nats.Conn) (acknowledged int, passed uint64, err error) {
 	for next := uint64(1); ; {
-		msg, err := stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(filter))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return acked, nil
+		msg, info, err := l.next(ctx, next)
+		if msg == nil || err != nil {
+			return acknowledged, 0, err
 		}
-		if err != nil {
-			return acked, fmt.Errorf("topology: leftovers: %w", err)
+		if l.Done != nil {
+			if done, err := l.Done(ctx, msg); !done || err != nil {
+				return acknowledged, msg.Sequence, err
+			}
 		}
-		// after the message, which may stand in a store that has gone back
-		c, err := stream.Consumer(ctx, consumer)
-		if errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return acked, nil
+		if err := ackAgain(ctx, nc, info, msg.Sequence); err != nil {
+			return acknowledged, 0, err
 		}
-		if err != nil {
-			return acked, fmt.Errorf("topology: leftovers: %w", err)
-		}
-		if msg.Sequence > c.CachedInfo().AckFloor.Stream {
-			return acked, nil
-		}
-		if err := ackAgain(ctx, nc, c.CachedInfo(), msg.Sequence); err != nil {
-			return acked, err
-		}
-		acked++
+		acknowledged++
 		next = msg.Sequence + 1
 	}
+}
+
+// next gives the first message from a place on that the consumer has passed, nil
+// where there is none.
+func (l Leftovers) next(ctx context.Context, from uint64) (*jetstream.RawStreamMsg, *jetstream.ConsumerInfo, error) {
+	msg, err := l.Stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(l.Filter))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("topology: leftovers: %w", err)
+	}
+	// after the message, which may stand in a store that has gone back
+	c, err := l.Stream.Consumer(ctx, l.Consumer)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("topology: leftovers: %w", err)
+	}
+	if msg.Sequence > c.CachedInfo().AckFloor.Stream {
+		return nil, nil, nil
+	}
+	return msg, c.CachedInfo(), nil
+}
+
+// Again has the consumer go back to a message that it has passed. Where others of
+// its messages are in hand, which would be delivered again too, it does nothing
+// and says so.
+func (l Leftovers) Again(ctx context.Context, passed uint64) (bool, error) {
+	c, err := l.Stream.Consumer(ctx, l.Consumer)
+	if err == nil && c.CachedInfo().NumAckPending > 0 {
+		return false, nil
+	}
+	if err == nil {
+		_, err = l.Stream.ResetConsumerToSequence(ctx, l.Consumer, passed)
+	}
+	if err != nil {
+		return false, fmt.Errorf("topology: deliver what was passed over: %w", err)
+	}
+	return true, nil
 }
 
 // ackAgain sends the acknowledgement of a message that was delivered to

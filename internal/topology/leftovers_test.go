@@ -1,9 +1,11 @@
 package topology_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-dsr/parley/internal/embedded/testbed"
@@ -11,23 +13,31 @@ import (
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
-// TestAckLeftovers leaves a message below the place up to which its consumer has
-// acknowledged all, and takes nothing else.
-func TestAckLeftovers(t *testing.T) {
-	t.Parallel()
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// left is a work stream of which the first message is below the place up to
+// which its consumer has acknowledged all; the second is in hand, the third waits.
+type left struct {
+	topology.Leftovers
+	nc       *nats.Conn
+	consumer jetstream.Consumer
+	inHand   jetstream.Msg
+}
+
+func leave(t *testing.T) left {
+	t.Helper()
 	nc, js := testbed.NATS(t)
 	ctx := t.Context()
-	check := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	check(topology.EnsureOrchestrator(ctx, js, topology.Options{}))
+	check(t, topology.EnsureOrchestrator(ctx, js, topology.Options{}))
 	publish := func(request string) {
 		t.Helper()
 		_, err := js.Publish(ctx, events.CommandSubject(request), []byte("{}"))
-		check(err)
+		check(t, err)
 	}
 	publish("pri_left")
 	publish("pri_acked")
@@ -35,35 +45,74 @@ func TestAckLeftovers(t *testing.T) {
 		Durable: topology.ConsumerCommands, FilterSubject: events.CommandSubject("pri_acked"), AckPolicy: jetstream.AckExplicitPolicy,
 	}
 	consumer, err := js.CreateConsumer(ctx, events.StreamWork, config)
-	check(err)
+	check(t, err)
 	msg, err := consumer.Next(jetstream.FetchMaxWait(30 * time.Second))
-	check(err)
-	check(msg.DoubleAck(ctx))
+	check(t, err)
+	check(t, msg.DoubleAck(ctx))
 	// What the consumer has passed is not delivered any more, whatever its filter.
 	config.FilterSubject = events.CommandFilter
 	consumer, err = js.UpdateConsumer(ctx, events.StreamWork, config)
-	check(err)
+	check(t, err)
 	publish("pri_taken")
 	publish("pri_waits")
-	msg, err = consumer.Next(jetstream.FetchMaxWait(30 * time.Second))
-	check(err)
-	if msg.Subject() != events.CommandSubject("pri_taken") {
-		t.Fatalf("%s was delivered", msg.Subject())
-	}
-
 	stream, err := js.Stream(ctx, events.StreamWork)
-	check(err)
+	check(t, err)
+	l := left{
+		Leftovers: topology.Leftovers{Stream: stream, Consumer: topology.ConsumerCommands, Filter: events.CommandFilter},
+		nc:        nc, consumer: consumer,
+	}
+	l.inHand = l.next(t, "pri_taken")
+	return l
+}
+
+// next takes the next message, which must be about a request.
+func (l left) next(t *testing.T, request string) jetstream.Msg {
+	t.Helper()
+	msg, err := l.consumer.Next(jetstream.FetchMaxWait(30 * time.Second))
+	check(t, err)
+	if msg.Subject() != events.CommandSubject(request) {
+		t.Fatalf("%s was delivered, want %s", msg.Subject(), request)
+	}
+	return msg
+}
+
+// What was done is taken out, and nothing else.
+func TestLeftoversAreTakenOut(t *testing.T) {
+	t.Parallel()
+	l := leave(t)
 	for _, want := range []int{1, 0} {
-		if n, err := topology.AckLeftovers(ctx, nc, stream, topology.ConsumerCommands, events.CommandFilter); n != want || err != nil {
-			t.Errorf("%d left over, %v, want %d", n, err, want)
+		if n, passed, err := l.Clean(t.Context(), l.nc); n != want || passed != 0 || err != nil {
+			t.Errorf("%d left over, %d passed, %v, want %d", n, passed, err, want)
 		}
 	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(">"))
-	check(err)
+	info, err := l.Stream.Info(t.Context(), jetstream.WithSubjectFilter(">"))
+	check(t, err)
 	if len(info.State.Subjects) != 2 || info.State.Subjects[events.CommandSubject("pri_left")] != 0 {
 		t.Errorf("the stream has %v", info.State.Subjects)
 	}
-	if n, err := topology.AckLeftovers(ctx, nc, stream, "lane-none", events.CallFilter); n != 0 || err != nil {
-		t.Errorf("without calls and lanes: %d, %v", n, err)
+	nobody := l.Leftovers
+	nobody.Consumer, nobody.Filter = "lane-none", events.CallFilter
+	if n, passed, err := nobody.Clean(t.Context(), l.nc); n != 0 || passed != 0 || err != nil {
+		t.Errorf("without calls and lanes: %d, %d, %v", n, passed, err)
 	}
+}
+
+// What was not done is delivered, once nothing else would be delivered again.
+func TestLeftoversAreDelivered(t *testing.T) {
+	t.Parallel()
+	l := leave(t)
+	l.Done = func(context.Context, *jetstream.RawStreamMsg) (bool, error) { return false, nil }
+	n, passed, err := l.Clean(t.Context(), l.nc)
+	if n != 0 || passed != 1 || err != nil {
+		t.Fatalf("%d left over, %d passed, %v, want the first message", n, passed, err)
+	}
+	if again, err := l.Again(t.Context(), passed); again || err != nil {
+		t.Errorf("delivered again %t (%v) while another message is in hand", again, err)
+	}
+	check(t, l.inHand.DoubleAck(t.Context()))
+	if again, err := l.Again(t.Context(), passed); !again || err != nil {
+		t.Errorf("delivered again %t, %v", again, err)
+	}
+	check(t, l.next(t, "pri_left").DoubleAck(t.Context()))
+	check(t, l.next(t, "pri_waits").DoubleAck(t.Context()))
 }

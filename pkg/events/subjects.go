@@ -62,6 +62,9 @@ func Filter(eventType string) (string, error) {
 	return strings.TrimSuffix(subject, "x") + "*", nil
 }
 
+// WebhookFilter matches the facts about the webhook calls of one request.
+func WebhookFilter(requestID string) string { return eventRoot + "webhook.*." + requestID }
+
 // Commands, calls and executions: the subjects of the work stream.
 const (
 	// CommandFilter matches every command.

@@ -85,6 +85,8 @@ func keepLanes(ctx context.Context, s Settings, d process.Deps, gate *process.Ga
 		Drain:       or(s.drain, defaultDrain),
 		CoolDown:    s.coolDown,
 		Overdue:     s.overdue,
+		Date:        s.date,
+		Done:        caller.Done,
 		Logger:      d.Logger,
 		Registry:    d.Registry,
 	}, caller.Handle)

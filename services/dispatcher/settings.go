@@ -40,7 +40,7 @@ type Settings struct {
 	IdentityTTL time.Duration `env:"PARLEY_IDENTITY_TTL" envDefault:"168h" min:"1s"`
 
 	// The pace of the lanes; the zero value means the default.
-	sweep, linger, drain, coolDown, overdue time.Duration
+	sweep, linger, drain, coolDown, overdue, date time.Duration
 	// resolver of names; nil is the system's.
 	resolver *net.Resolver
 }

@@ -66,8 +66,11 @@ func (c *Caller) publish(ctx context.Context, call work.Call, eventType string, 
 }
 
 func factID(call work.Call, eventType string) string {
-	return call.CallID + "." + strconv.Itoa(call.Attempt) + "." + kindOf(eventType)
+	return attemptID(call) + kindOf(eventType)
 }
+
+// attemptID begins the ids of all facts of an attempt.
+func attemptID(call work.Call) string { return call.CallID + "." + strconv.Itoa(call.Attempt) + "." }
 
 func kindOf(eventType string) string {
 	switch eventType {

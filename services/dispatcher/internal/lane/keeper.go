@@ -66,7 +66,13 @@ type Config struct {
 	CoolDown time.Duration
 	// Overdue is how long after its time an attempt is ordered again; zero is
 	// the default.
-	Overdue  time.Duration
+	Overdue time.Duration
+	// Date is the pause between two looks at the oldest calls, and for those that
+	// are left over or overdue; zero is the default.
+	Date time.Duration
+	// Done says whether what a message orders was done, for one that its lane
+	// has passed.
+	Done     func(ctx context.Context, msg *jetstream.RawStreamMsg) (bool, error)
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
 }
@@ -74,9 +80,7 @@ type Config struct {
 const (
 	// forgetBreaker is how long a breaker is kept for a lane without work.
 	forgetBreaker = time.Hour
-	// dateEvery is how often the age of the oldest calls is looked up, and
-	// whether any are left over or overdue.
-	dateEvery = 10 * time.Second
+	dateEvery     = 10 * time.Second
 )
 
 // Keeper opens and closes the lanes.
@@ -89,8 +93,9 @@ type Keeper struct {
 
 	busy     prometheus.Gauge
 	inFlight prometheus.Gauge
-	dated    time.Time // of the sweep alone, as is
-	timer    uint64    // the sequence of the last timer that was looked at
+	dated    time.Time         // of the sweep alone, as is
+	timer    uint64            // the sequence of the last timer that was looked at
+	passed   map[string]uint64 // by connection, a call that its lane seemed to have passed at the last look
 
 	mu    sync.Mutex
 	lanes map[string]*lane
@@ -183,7 +188,7 @@ func (k *Keeper) sweep(ctx, handling context.Context) {
 // often.
 func (k *Keeper) note(ctx context.Context, waiting map[string]backlog) {
 	before := k.lastLook()
-	if time.Since(k.dated) >= dateEvery {
+	if time.Since(k.dated) >= or(k.config.Date, dateEvery) {
 		before, k.dated = nil, time.Now()
 		k.clean(ctx, waiting)
 		k.wake(ctx)

@@ -8,20 +8,43 @@ import (
 )
 
 // clean takes calls out of the stream that were acknowledged and that a server
-// which was killed has kept. Nobody gets them, and they would keep their lane
-// open for ever. A lane that makes calls is not looked at: it is alive.
+// which was killed has kept, and has those delivered that their lane has passed
+// over. Nobody would get them, and they would keep their lane open for ever. A
+// lane that makes calls is not looked at: it is alive.
 func (k *Keeper) clean(ctx context.Context, waiting map[string]backlog) {
+	before := k.passed
+	k.passed = map[string]uint64{}
 	for id := range waiting {
 		if !k.quiet(id) {
 			continue
 		}
-		n, err := topology.AckLeftovers(ctx, k.js.Conn(), k.stream, topology.LaneConsumer(id), events.LaneFilter(id))
+		left := topology.Leftovers{Stream: k.stream, Consumer: topology.LaneConsumer(id), Filter: events.LaneFilter(id), Done: k.config.Done}
+		n, passed, err := left.Clean(ctx, k.js.Conn())
 		if n > 0 {
 			k.config.Logger.Info("calls that were acknowledged before are taken out of the work", "connection_id", id, "calls", n)
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return // it is looked for again
+		case passed == 0:
+		case passed != before[id]: // what tells that it was done may be on its way
+			k.passed[id] = passed
+		default:
+			k.again(ctx, id, left, passed)
 		}
+	}
+}
+
+// again has a call delivered that its lane has passed over.
+func (k *Keeper) again(ctx context.Context, id string, left topology.Leftovers, passed uint64) {
+	again, err := left.Again(ctx, passed)
+	switch {
+	case again:
+		k.config.Logger.Warn("a call was passed over by its lane and is delivered again", "connection_id", id)
+	case err != nil && ctx.Err() == nil:
+		k.config.Logger.Warn("a call was passed over by its lane and cannot be delivered again", "connection_id", id, "error", err)
+	default:
+		k.passed[id] = passed
 	}
 }
 

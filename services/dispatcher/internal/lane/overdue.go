@@ -40,7 +40,7 @@ func (k *Keeper) wake(ctx context.Context) {
 		if !overdue(msg.Header, time.Now().Add(-or(k.config.Overdue, overdueAfter))) {
 			continue
 		}
-		switch err := k.again(ctx, msg); {
+		switch err := k.orderAgain(ctx, msg); {
 		case err == nil:
 			k.config.Logger.Warn("an attempt was overdue and is ordered again", "subject", msg.Subject)
 		case ctx.Err() == nil && !moved(err):
@@ -66,8 +66,8 @@ func overdue(header nats.Header, before time.Time) bool {
 	return err == nil && at.Before(before)
 }
 
-// again orders an attempt for now, in place of the timer that was read.
-func (k *Keeper) again(ctx context.Context, msg *jetstream.RawStreamMsg) error {
+// orderAgain orders an attempt for now, in place of the timer that was read.
+func (k *Keeper) orderAgain(ctx context.Context, msg *jetstream.RawStreamMsg) error {
 	_, err := k.js.PublishMsg(ctx, &nats.Msg{Subject: msg.Subject, Data: msg.Data},
 		jetstream.WithMsgID(fmt.Sprintf("%s.%d", msg.Subject, msg.Sequence)),
 		jetstream.WithExpectStream(events.StreamWork),

@@ -79,6 +79,9 @@ type Config struct {
 	// moves on, whether the store still has what was written; nil looks at
 	// nothing. See Loop.Forgotten.
 	Recheck func(ctx context.Context) error
+	// CleanEvery is the pause between two looks for commands that the consumer
+	// has passed; zero is the default.
+	CleanEvery time.Duration
 	// Workers is the number of inputs that are handled at the same time.
 	Workers int
 }
