@@ -22,7 +22,7 @@ import (
 // found is all that is measured.
 type found struct {
 	empty, paused, kept use
-	listed              *lags
+	first, listed       *lags
 	restart             time.Duration
 	resumed, answered   *lags
 	marked, expired     *lags
@@ -80,33 +80,39 @@ func (h *house) fill(ctx context.Context, s size, f *found) (err error) {
 	if f.kept, err = h.use(ctx, s.settle); err != nil {
 		return err
 	}
-	f.listed, err = h.list(ctx)
+	f.first, f.listed, err = h.list(ctx, s.halts)
 	return err
 }
 
-// list asks for the first page of the halts, a few times.
-func (h *house) list(ctx context.Context) (*lags, error) {
+// list asks for pages of the halts, all over the list. For the first the service
+// reads all of them.
+func (h *house) list(ctx context.Context, halts int) (first, next *lags, err error) {
 	now := time.Now()
 	bearer, err := token.IssueAccess(h.ring, token.Access{
 		ClientID: rootClient, Scopes: []string{"privacy-request:read"}, IssuedAt: now, ExpiresAt: now.Add(time.Hour),
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	took := &lags{}
-	for range 5 {
+	first, next = &lags{}, &lags{}
+	const size, pages = 100, 100
+	for n := range 1 + pages {
+		took, page := next, 1+n*(halts-1)/pages/size
+		if n == 0 {
+			took = first
+		}
 		began := time.Now()
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url+"/api/v1/halted?size=100", nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/api/v1/halted?size=%d&page=%d", h.url, size, page), nil)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		request.Header.Set("Authorization", "Bearer "+bearer)
 		if err := send(http.DefaultClient, request); err != nil {
-			return nil, fmt.Errorf("list: %w", err)
+			return nil, nil, fmt.Errorf("list: %w", err)
 		}
 		took.add(time.Since(began))
 	}
-	return took, nil
+	return first, next, nil
 }
 
 // send sends a request, whose answer has to be 200.
@@ -291,7 +297,8 @@ func (f *found) print(out io.Writer, s size) error {
 		lags *lags
 	}{
 		{"due, to the marker", f.marked}, {"due, to the fact callback.expired", f.expired},
-		{"POST, to the fact callback.resumed", f.resumed}, {"POST, to its answer", f.answered}, {"GET /halted, all kept, a page", f.listed},
+		{"POST, to the fact callback.resumed", f.resumed}, {"POST, to its answer", f.answered},
+		{"GET /halted, all kept, the first page", f.first}, {"the next pages", f.listed},
 	} {
 		line("%s\t%.1f\t%.1f\t%.1f", of.name, of.lags.at(.5), of.lags.at(.99), of.lags.at(1))
 	}

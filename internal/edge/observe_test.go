@@ -215,12 +215,15 @@ func TestPages(t *testing.T) {
 	for want, page := range map[string]any{
 		`{"items":[],"total":0,"page":1,"size":50,"pages":0}`:    edge.NewPage[int](nil, 0, 1, 50),
 		`{"items":[1],"total":101,"page":3,"size":50,"pages":3}`: edge.NewPage([]int{1}, 101, 3, 50),
-		`{"items":[6,7],"total":7,"page":2,"size":5,"pages":2}`:  edge.Slice([]int{1, 2, 3, 4, 5, 6, 7}, edge.PagingOf(&two, &five)),
-		`{"items":[],"total":1,"page":2,"size":50,"pages":1}`:    edge.Slice([]int{1}, edge.PagingOf(&two, nil)),
-		`{"items":[1],"total":1,"page":1,"size":50,"pages":1}`:   edge.Slice([]int{1}, edge.PagingOf(nil, nil)),
+		`{"items":[6,7],"total":7,"page":2,"size":5,"pages":2}`:  edge.NewPage([]int{6, 7}, 7, 2, 5),
 	} {
 		if got, err := json.Marshal(page); err != nil || string(got) != want {
 			t.Errorf("got %s, want %s, %v", got, want, err)
+		}
+	}
+	for want, of := range map[edge.Paging]edge.Paging{{Page: 1, Size: 50}: edge.PagingOf(nil, nil), {Page: 2, Size: 5}: edge.PagingOf(&two, &five)} {
+		if of != want || of.Offset() != (want.Page-1)*want.Size {
+			t.Errorf("got %+v, %d before it; want %+v", of, of.Offset(), want)
 		}
 	}
 }

@@ -47,10 +47,3 @@ func (p Paging) Offset() int {
 	}
 	return (p.Page - 1) * p.Size
 }
-
-// Slice cuts a page out of a list that is in memory.
-func Slice[T any](all []T, p Paging) Page[T] {
-	first := min(p.Offset(), len(all))
-	last := min(first+p.Size, len(all))
-	return NewPage(all[first:last], len(all), p.Page, p.Size)
-}

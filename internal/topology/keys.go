@@ -29,17 +29,26 @@ func (b *Bucket) Entries(ctx context.Context, filter string) iter.Seq2[Entry, er
 	return b.entries(ctx, filter)
 }
 
+// Watch gives what the filter matches, then nil, and from then on what changes:
+// also what is removed or expires.
+func (b *Bucket) Watch(ctx context.Context, filter string, options ...jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
+	kv, err := b.js.KeyValue(ctx, b.name)
+	if err != nil {
+		return nil, fmt.Errorf("topology: read %s: %w", b.name, err)
+	}
+	watcher, err := kv.Watch(ctx, filter, options...)
+	if err != nil {
+		return nil, fmt.Errorf("topology: read %s: %w", b.name, err)
+	}
+	return watcher, nil
+}
+
 func (b *Bucket) entries(ctx context.Context, filter string, options ...jetstream.WatchOpt) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		fail := func(err error) { yield(Entry{}, fmt.Errorf("topology: read %s: %w", b.name, err)) }
-		kv, err := b.js.KeyValue(ctx, b.name)
+		watcher, err := b.Watch(ctx, filter, append(options, jetstream.IgnoreDeletes())...)
 		if err != nil {
-			fail(err)
-			return
-		}
-		watcher, err := kv.Watch(ctx, filter, append(options, jetstream.IgnoreDeletes())...)
-		if err != nil {
-			fail(err)
+			yield(Entry{}, err)
 			return
 		}
 		defer func() { _ = watcher.Stop() }()

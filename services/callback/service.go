@@ -121,7 +121,9 @@ func (v *service) start(ctx context.Context, gates map[string]*process.Gate) err
 	if err != nil {
 		return err
 	}
-	v.open(n)
+	list := halt.NewList(v.js, n.halted, v.deps.Logger)
+	v.group.Go("list", list.Run)
+	v.open(n, list)
 	gates[gateReplies].Ready()
 	keeper := halt.NewKeeper(halt.Options{
 		JetStream: v.js, Halted: n.halted, Requests: n.requests,
@@ -167,9 +169,9 @@ func (v *service) await(ctx context.Context, gates map[string]*process.Gate) (n 
 }
 
 // open lets replies in.
-func (v *service) open(n needs) {
+func (v *service) open(n needs, list *halt.List) {
 	handlers := reply.NewHandlers(reply.Options{
-		Gate: v.gate, Requests: n.requests, Halted: n.halted,
+		Gate: v.gate, Requests: n.requests, Halted: list,
 		Vault: vault.Open(n.identities, v.ring), Orchestrator: v.answers,
 		IdentityTTL: v.settings.IdentityTTL, Clock: v.deps.Clock,
 		Logger: v.deps.Logger, Registry: v.deps.Registry, Tracer: tracing.New(v.deps.Traces),

@@ -1,15 +1,9 @@
 package halt
 
 import (
-	"cmp"
-	"context"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/parley-dsr/parley/internal/record"
-	"github.com/parley-dsr/parley/internal/stored"
-	"github.com/parley-dsr/parley/internal/topology"
 )
 
 // Halt is what the bucket says about a halted request, under the id of the call
@@ -44,23 +38,4 @@ func of(r record.Record, callID string) (h Halt, ok bool) {
 		}
 	}
 	return h, true
-}
-
-// List gives what is halted, what ends first before the others.
-func List(ctx context.Context, bucket *topology.Bucket) ([]Halt, error) {
-	halts := []Halt{}
-	for entry, err := range bucket.Entries(ctx, ">") {
-		if err != nil {
-			return nil, fmt.Errorf("halt: list: %w", err)
-		}
-		var h Halt
-		if err := stored.Decode(entry.Value, &h); err != nil {
-			return nil, fmt.Errorf("halt: list: entry of call %s: %w", entry.Key, err)
-		}
-		halts = append(halts, h)
-	}
-	slices.SortFunc(halts, func(a, b Halt) int {
-		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.CallID, b.CallID))
-	})
-	return halts, nil
 }

@@ -213,7 +213,7 @@ func (b *bundle) settled() {
 
 func (b *bundle) list() []string {
 	b.t.Helper()
-	halts, err := List(b.t.Context(), b.halted)
+	halts, err := readAll(b.t.Context(), b.halted)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestHaltIsKeptUntilItIsResumed(t *testing.T) {
 			if got := receive(t, changes); got != "+"+callID {
 				t.Fatalf("first change: %s", got)
 			}
-			halts, err := List(t.Context(), b.halted)
+			halts, err := readAll(t.Context(), b.halted)
 			if err != nil || len(halts) != 1 {
 				t.Fatalf("list: %v, %v", halts, err)
 			}

@@ -12,7 +12,8 @@ import (
 
 // ListHalted lists what is halted, what ends first before the others.
 func (h *Handlers) ListHalted(ctx context.Context, r api.ListHaltedRequestObject) (api.ListHaltedResponseObject, error) {
-	halts, err := halt.List(ctx, h.Halted)
+	paging := edge.PagingOf(r.Params.Page, r.Params.Size)
+	halts, total, err := h.Halted.Page(ctx, paging.Offset(), paging.Size)
 	if err != nil {
 		h.Logger.Warn("halts cannot be listed", "error", err)
 		return nil, edge.Unavailable(later, "The halts cannot be read at the moment.")
@@ -21,7 +22,7 @@ func (h *Handlers) ListHalted(ctx context.Context, r api.ListHaltedRequestObject
 	for i, one := range halts {
 		items[i] = itemOf(one)
 	}
-	return haltPage(edge.Slice(items, edge.PagingOf(r.Params.Page, r.Params.Size))), nil
+	return haltPage(edge.NewPage(items, total, paging.Page, paging.Size)), nil
 }
 
 // haltItem is a halt as the API shows it.

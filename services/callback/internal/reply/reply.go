@@ -41,6 +41,7 @@ import (
 	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
+	"github.com/parley-dsr/parley/services/callback/internal/halt"
 )
 
 // Orchestrator takes a fact and gives the orchestrator's word on it: an
@@ -54,11 +55,16 @@ type Vault interface {
 	Stage(ctx context.Context, requestID string, derived identity.Identity, ttl time.Duration) (key string, err error)
 }
 
+// Halts is the list of what is halted: a halt.List.
+type Halts interface {
+	Page(ctx context.Context, offset, size int) (halts []halt.Halt, total int, err error)
+}
+
 // Options of the handlers; all are required.
 type Options struct {
 	Gate         *Gate
 	Requests     *topology.Bucket
-	Halted       *topology.Bucket
+	Halted       Halts
 	Vault        Vault
 	Orchestrator Orchestrator
 	// IdentityTTL is the life of a derived identity.
