@@ -91,9 +91,11 @@ type Loop struct {
 	Config
 	connection *connection
 	memory     memory
-	answers    sync.WaitGroup
-	epoch      atomic.Pointer[string]
-	renewed    atomic.Uint64 // how often
+	// unpublished is shown by Count.
+	unpublished unpublished
+	answers     sync.WaitGroup
+	epoch       atomic.Pointer[string]
+	renewed     atomic.Uint64 // how often
 }
 
 // New returns a loop that has not started.
@@ -126,6 +128,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer l.NATS.RemoveStatusListener(lost)
 	group.Go("connection", func(ctx context.Context) error { return l.follow(ctx, lost) })
 	group.Go("leftovers", l.clean)
+	group.Go("outboxes", l.count)
 	for _, source := range sources() {
 		group.Go(source.config.Durable, func(ctx context.Context) error { return l.pull(ctx, source, shards) })
 	}

@@ -15,6 +15,9 @@ type Metrics struct {
 	seconds     *prometheus.HistogramVec
 	conflicts   prometheus.Counter
 	lateApplies prometheus.Counter
+	outboxes    prometheus.Gauge
+	// oldestOutbox is an age in seconds.
+	oldestOutbox prometheus.Gauge
 }
 
 // NewMetrics registers the metrics of the loop.
@@ -35,6 +38,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		})),
 		lateApplies: process.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "parley_orchestrator_late_applies_total", Help: "Answers given before the read model had the change.",
+		})),
+		outboxes: process.Register(r, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "parley_orchestrator_unpublished_outboxes",
+			Help: "Records of this process whose facts and work are not published yet.",
+		})),
+		oldestOutbox: process.Register(r, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "parley_orchestrator_unpublished_oldest_seconds",
+			Help: "Age of the oldest of these; 0 where there is none.",
 		})),
 	}
 }

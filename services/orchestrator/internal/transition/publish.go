@@ -15,6 +15,17 @@ import (
 	"github.com/parley-dsr/parley/services/orchestrator/internal/outbox"
 )
 
+// publishOutbox publishes the outbox of the record that stands in the bucket
+// under a revision.
+func (l *Loop) publishOutbox(ctx context.Context, rec *record.Record, revision uint64, provided vault.Sealed) ([]events.Event, error) {
+	l.unpublished.open(rec, revision)
+	facts, err := l.publish(ctx, rec, provided)
+	if err == nil {
+		l.unpublished.done(rec.ID, revision)
+	}
+	return facts, err
+}
+
 // publish carries out the outbox of a record: the touches and all facts, and
 // when these are acknowledged the work that follows from them, so that nobody
 // can answer work before the fact about it is known. It returns the facts.

@@ -37,7 +37,7 @@ func (l *Loop) step(ctx context.Context, d Delivery, from base) (err error) {
 	goesOn(ctx, rec)
 	unsettled := rec != nil && len(rec.Outbox) > 0
 	if unsettled && !lifecycle.AnswersLastWork(rec, d.Input) {
-		if _, err := l.publish(ctx, rec, vault.Sealed{}); err != nil {
+		if _, err := l.publishOutbox(ctx, rec, revision, vault.Sealed{}); err != nil {
 			return err
 		}
 	}
@@ -118,7 +118,7 @@ func (l *Loop) commit(ctx context.Context, next *record.Record, revision uint64,
 	}
 	l.memory.wrote(written{id: next.ID, revision: next.Revision, epoch: next.Epoch, sequence: revision, stays: ttl == 0})
 	l.releaseAt(next)
-	facts, err := l.publish(ctx, next, provided)
+	facts, err := l.publishOutbox(ctx, next, revision, provided)
 	if err != nil {
 		return nil, err
 	}
