@@ -47,11 +47,11 @@ func (d *draft) phase() record.Phase {
 
 // current is the webhook at work, nil outside the webhook steps.
 func (d *draft) current() *record.Webhook {
-	hooks := d.rec.Run.Webhooks(d.phase())
-	if d.phase() == "" || d.rec.Run.Index >= len(hooks) {
+	hooks, i := d.rec.Run.Webhooks(d.phase()), d.rec.Run.Index
+	if d.phase() == "" || i < 0 || i >= len(hooks) {
 		return nil
 	}
-	hook := hooks[d.rec.Run.Index]
+	hook := hooks[i]
 	return &hook
 }
 

@@ -88,10 +88,10 @@ func current(rec *record.Record) (*record.Webhook, record.Phase) {
 	if rec.Run.Step == record.PostWebhooks {
 		phase = record.Post
 	}
-	hooks := rec.Run.Webhooks(phase)
-	if rec.Run.Index >= len(hooks) {
+	hooks, i := rec.Run.Webhooks(phase), rec.Run.Index
+	if i < 0 || i >= len(hooks) {
 		return nil, phase
 	}
-	hook := hooks[rec.Run.Index]
+	hook := hooks[i]
 	return &hook, phase
 }

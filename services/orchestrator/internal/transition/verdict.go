@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/parley-dsr/parley/internal/work"
 )
 
 // verdict is what becomes of a message.
@@ -43,6 +45,10 @@ func judge(err error) verdict {
 	return verdictRetry
 }
 
+func isTimeout(d Delivery) bool {
+	return d.Input.Command != nil && d.Input.Command.Name == work.Timeout
+}
+
 // pause grows with the number of deliveries.
 func pause(deliveries uint64) time.Duration {
 	if deliveries > alarmAfter {
@@ -60,7 +66,13 @@ func (l *Loop) end(ctx context.Context, m message, err error) {
 		deliveries = meta.NumDelivered
 	}
 	var ackErr error
-	switch judge(err) {
+	v := judge(err)
+	if v == verdictRetry && deliveries >= alarmAfter && isTimeout(m.delivery) {
+		// The sweep tells of the wait again as long as it is overdue. Those that
+		// are never applied would gather, and in the end hold up all commands.
+		v = verdictDrop
+	}
+	switch v {
 	case verdictAck:
 		ackErr = m.msg.Ack()
 	case verdictRelease:
