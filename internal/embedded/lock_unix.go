@@ -30,8 +30,11 @@ func lockDir(dir string) (*dirLock, error) {
 	return &dirLock{file: file}, nil
 }
 
+// release unlocks before it closes: a process that is just being started has the
+// file too, until it is the other program.
 func (l *dirLock) release() {
 	if l != nil {
+		_ = syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN)
 		_ = l.file.Close()
 	}
 }
