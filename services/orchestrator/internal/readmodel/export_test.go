@@ -116,3 +116,19 @@ func (s *Store) Backends(ctx context.Context) ([]int, error) {
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[int])
 }
+
+// Lock lets a table be read and not be written, until it is released.
+func (s *Store) Lock(ctx context.Context, table string) (release func(), err error) {
+	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	if err != nil {
+		return nil, err
+	}
+	_, err = conn.Exec(ctx, "BEGIN; LOCK TABLE "+table+" IN EXCLUSIVE MODE")
+	return func() { _ = conn.Close(context.WithoutCancel(ctx)) }, err
+}
+
+// Waiting is the number of statements that wait for a lock.
+func (s *Store) Waiting(ctx context.Context) (n int, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(&n)
+	return n, err
+}

@@ -46,6 +46,7 @@ const (
 	// connectWithin is how long the database may take to accept a connection.
 	connectWithin = 5 * time.Second
 	readWithin    = 4 * time.Second
+	closeWithin   = 2 * time.Second
 )
 
 // Store is the read model in its database.
@@ -88,8 +89,22 @@ func preferIndexes(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// Close gives the connections back.
-func (s *Store) Close() { s.pool.Close() }
+// Close gives the connections back. It does not wait for a database that hangs:
+// a connection on which it was asked something takes a quarter of a minute to
+// give that up.
+func (s *Store) Close() {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		s.pool.Close()
+	}()
+	timer := time.NewTimer(closeWithin)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
+	}
+}
 
 // Migrate brings the schema up to date. Several replicas may do it at once: a
 // lock in the database lets one after the other. Until it has succeeded every
