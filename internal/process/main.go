@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,11 +21,15 @@ const StopWithin = 20 * time.Second
 // An error is one line on standard error, "parley-<service>: <error>" (for the
 // service "parley": "parley: <error>"), and exit code 1, or the one that the
 // error names with a method ExitCode() int. Ending with the context is no error.
+//
+// What libraries write to the standard log goes nowhere: net/http repeats there
+// what a receiver said beside its answer, as often as the receiver likes.
 func Main(service string, run func(ctx context.Context, environ map[string]string) error) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	environ := Environ()
 	collectSeldom(environ)
+	log.SetOutput(io.Discard)
 	os.Exit(mainCode(mainProcess{
 		name: programName(service), environ: environ, signals: signals, stderr: os.Stderr, within: StopWithin,
 	}, run))

@@ -3,6 +3,7 @@ package egress
 import (
 	"context"
 	"net"
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 )
@@ -27,8 +28,11 @@ type opened struct {
 
 type openedKey struct{}
 
-func counted(ctx context.Context) context.Context {
-	return context.WithValue(ctx, openedKey{}, &opened{over: ctx.Done()})
+// watched is the context of a call whose connections are counted, and may bring
+// more.
+func watched(ctx context.Context) context.Context {
+	ctx = context.WithValue(ctx, openedKey{}, &opened{over: ctx.Done()})
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: allow})
 }
 
 // paced dials after a pause where the call has opened many connections.

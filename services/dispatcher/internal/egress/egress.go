@@ -39,9 +39,10 @@ const (
 	// decompression.
 	MaxAnswer = 1 << 20
 
-	// A body that nobody wants is read if it says that it is no longer than
-	// this, so that its connection can be used again.
-	drained = 16 << 10
+	// A body that nobody wants is read to its end if that is no further away
+	// than this, so that its connection can be used again.
+	drained     = 16 << 10
+	drainWithin = 100 * time.Millisecond
 )
 
 // Rules say what may be called.
@@ -86,7 +87,23 @@ func (t checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := t.client.Check(r.URL.String()); err != nil {
 		return nil, err
 	}
-	return t.client.transports.of(nil).RoundTrip(r.WithContext(counted(r.Context())))
+	return roundTrip(t.client.transports.of(nil), r.WithContext(watched(r.Context())))
+}
+
+// roundTrip rather than a http.Client: it neither follows redirects nor keeps
+// cookies.
+func roundTrip(transport *http.Transport, request *http.Request) (*http.Response, error) {
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	// A receiver that changes the protocol has not answered, and no deadline
+	// would end the reading of what it says then.
+	if response.StatusCode < http.StatusOK {
+		_ = response.Body.Close()
+		return nil, ErrStatus
+	}
+	return response, nil
 }
 
 // Request is one POST.
@@ -120,23 +137,19 @@ func (c *Client) Post(ctx context.Context, r Request) (Answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.rules.Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(counted(ctx), http.MethodPost, r.URL, bytes.NewReader(r.Body))
+	request, err := http.NewRequestWithContext(watched(ctx), http.MethodPost, r.URL, bytes.NewReader(r.Body))
 	if err != nil {
 		return Answer{}, ErrURL // the error of the parser repeats the URL, which may have secrets
 	}
 	fill(request, r.Header)
-	// RoundTrip rather than a http.Client: it neither follows redirects nor
-	// keeps cookies.
-	response, err := c.transports.of(r.Certificate).RoundTrip(request)
+	response, err := roundTrip(c.transports.of(r.Certificate), request)
 	if err != nil {
 		return Answer{}, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer := Answer{Status: response.StatusCode, Header: response.Header}
-	if !r.WantAnswer || answer.Status < 200 || answer.Status >= 300 {
-		if n := response.ContentLength; n >= 0 && n <= drained {
-			_, _ = io.Copy(io.Discard, response.Body)
-		}
+	if !r.WantAnswer || answer.Status >= http.StatusMultipleChoices {
+		drain(response, cancel)
 		return answer, nil
 	}
 	answer.Body, err = readBody(response.Body)
@@ -144,6 +157,16 @@ func (c *Client) Post(ctx context.Context, r Request) (Answer, error) {
 		err = ctx.Err() // a receiver that sees the deadline may end its body as if it were whole
 	}
 	return answer, err
+}
+
+// drain reads a body that nobody wants, if it ends soon.
+func drain(response *http.Response, stop context.CancelFunc) {
+	if response.ContentLength > drained {
+		return
+	}
+	limit := time.AfterFunc(drainWithin, stop)
+	defer limit.Stop()
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, drained+1))
 }
 
 // fill sets the headers, and does with those of a request that are not sent as
@@ -164,6 +187,9 @@ func fill(request *http.Request, header http.Header) {
 func (c *Client) Check(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" {
+		return ErrURL
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || port == 0) {
 		return ErrURL
 	}
 	switch strings.ToLower(u.Scheme) {

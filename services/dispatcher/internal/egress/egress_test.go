@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,10 +20,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/parley-dsr/parley/internal/embedded/testbed"
+	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/pkg/events"
 )
 
 func TestMain(m *testing.M) {
+	if url := os.Getenv(talkative); url != "" {
+		process.Main("dispatcher", func(ctx context.Context, _ map[string]string) error { return overhear(ctx, url) })
+	}
 	goleak.VerifyTestMain(testbed.Settling{M: m, Left: func() error { return goleak.Find() }})
 }
 

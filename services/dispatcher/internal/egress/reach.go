@@ -8,6 +8,9 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
+
+	"golang.org/x/net/idna"
 )
 
 // A receiver that misses a client certificate says so only after a handshake of
@@ -25,10 +28,11 @@ func (c *Client) Reach(ctx context.Context, raw string, certificate *tls.Certifi
 	if err != nil {
 		return ErrURL
 	}
+	host := asciiName(u.Hostname())
 	ctx, cancel := context.WithTimeout(ctx, c.rules.Timeout)
 	defer cancel()
 	plain := strings.EqualFold(u.Scheme, "http")
-	conn, err := c.transports.dialer.DialContext(ctx, "tcp", address(u, plain))
+	conn, err := c.transports.dialer.DialContext(ctx, "tcp", address(host, u.Port(), plain))
 	if err != nil {
 		return fmt.Errorf("egress: %w", err)
 	}
@@ -36,15 +40,26 @@ func (c *Client) Reach(ctx context.Context, raw string, certificate *tls.Certifi
 	if plain {
 		return nil
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.rules.Roots, ServerName: u.Hostname()}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.rules.Roots, ServerName: host}
 	if certificate != nil {
 		config.Certificates = []tls.Certificate{*certificate}
 	}
 	return shake(ctx, tls.Client(conn, config))
 }
 
-func address(u *url.URL, plain bool) string {
-	port := u.Port()
+// asciiName is a host as it is looked up, which is what a call does, too.
+func asciiName(host string) string {
+	if name, err := idna.Lookup.ToASCII(host); err == nil && !isASCII(host) {
+		return name
+	}
+	return host
+}
+
+func isASCII(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r > unicode.MaxASCII }) < 0
+}
+
+func address(host, port string, plain bool) string {
 	switch {
 	case port != "":
 	case plain:
@@ -52,7 +67,7 @@ func address(u *url.URL, plain bool) string {
 	default:
 		port = "443"
 	}
-	return net.JoinHostPort(u.Hostname(), port)
+	return net.JoinHostPort(host, port)
 }
 
 // shake makes the handshake and listens a moment for a complaint.

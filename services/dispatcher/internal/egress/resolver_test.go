@@ -164,3 +164,34 @@ func TestNameThatChanges(t *testing.T) {
 		t.Error("the name was not looked up")
 	}
 }
+
+// A probe looks a name up as a call does.
+func TestNameThatIsNotASCII(t *testing.T) {
+	t.Parallel()
+	port, roots := certified(t, "xn--bcher-kva.example", func(http.ResponseWriter, *http.Request) {})
+	client := New(Rules{AllowNetworks: loopback, Roots: roots, Timeout: 20 * time.Second, Resolver: names(func(name string) []netip.Addr {
+		if name == "xn--bcher-kva.example" {
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+		}
+		return nil
+	})})
+	t.Cleanup(client.Close)
+	url := "https://b\u00fccher.example:" + port
+	if answer, err := client.Post(t.Context(), Request{URL: url}); Outcome(answer, err) != events.OutcomeOK {
+		t.Errorf("call: %v", err)
+	}
+	if err := client.Reach(t.Context(), url, nil); err != nil {
+		t.Errorf("probe: %v", err)
+	}
+}
+
+func TestPortsThatAreNone(t *testing.T) {
+	t.Parallel()
+	client := New(Rules{AllowNetworks: loopback, Timeout: 20 * time.Second})
+	for _, port := range []string{"0", "65536", "99999", "99999999999999999999"} {
+		answer, err := client.Post(t.Context(), Request{URL: "https://127.0.0.1:" + port})
+		if got := Outcome(answer, err); got != events.OutcomeUnconfigured {
+			t.Errorf("%s: outcome %q (%v)", port, got, err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"net"
@@ -35,7 +36,7 @@ func newTransports(rules Rules) *transports {
 		dialer: dialer,
 		plain: &http.Transport{
 			Proxy:                  nil,
-			DialContext:            paced(dialer.DialContext),
+			DialContext:            paced(rationing(dialer.DialContext)),
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: rules.Roots},
 			ForceAttemptHTTP2:      true,
 			MaxIdleConns:           idleAtMost,
@@ -47,7 +48,11 @@ func newTransports(rules Rules) *transports {
 			// All calls to a host share one connection of HTTP/2. Where its other
 			// end is gone without a word, it is given up when it has been silent
 			// for as long as a call may take.
-			HTTP2: &http.HTTP2Config{SendPingTimeout: rules.Timeout / 2, PingTimeout: rules.Timeout / 2},
+			// The same holds for one that says much and listens to nothing.
+			HTTP2: &http.HTTP2Config{
+				SendPingTimeout: rules.Timeout / 2, PingTimeout: rules.Timeout / 2, WriteByteTimeout: rules.Timeout,
+				MaxReceiveBufferPerStream: MaxAnswer,
+			},
 		},
 		certified: map[[sha256.Size]byte]*http.Transport{},
 	}
@@ -55,11 +60,12 @@ func newTransports(rules Rules) *transports {
 
 // of gives the transport for a client certificate, nil for none. Where there
 // are too many, any one makes room: its connections end once they are idle.
+// The whole chain counts: it may be mended while the certificate stays.
 func (t *transports) of(certificate *tls.Certificate) *http.Transport {
 	if certificate == nil || len(certificate.Certificate) == 0 {
 		return t.plain
 	}
-	key := sha256.Sum256(certificate.Certificate[0])
+	key := sha256.Sum256(bytes.Join(certificate.Certificate, nil)) // each says how long it is
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if transport, ok := t.certified[key]; ok {
