@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 	"golang.org/x/sync/singleflight"
@@ -19,6 +20,11 @@ const (
 	beforeExpiry = 30 * time.Second
 	// How long a token is kept whose issuer does not say when it expires.
 	withoutExpiry = 5 * time.Minute
+	// How long a token is kept at most. One that was revoked may be refused with
+	// a status that does not say so.
+	longest = 24 * time.Hour
+	// How long a token may be, in bytes: it has to go into a header.
+	largest = 64 << 10
 )
 
 // OAuth fetches tokens by the client-credentials grant and keeps them until
@@ -119,6 +125,8 @@ func (o *OAuth) fetch(connectionID, key string, settings catalog.OAuth) (string,
 	return token.AccessToken, nil
 }
 
+// request fetches a token. The login goes as it stands, as most issuers read
+// it, and then, to those that refuse this, encoded as RFC 6749 wants it.
 func request(ctx context.Context, settings catalog.OAuth) (*oauth2.Token, error) {
 	config := clientcredentials.Config{
 		ClientID:  settings.ClientID,
@@ -131,8 +139,11 @@ func request(ctx context.Context, settings catalog.OAuth) (*oauth2.Token, error)
 	if settings.Scope != nil {
 		config.Scopes = strings.Fields(*settings.Scope)
 	}
-	token, err := config.Token(ctx)
-	if err != nil {
+	token, err := config.Token(asItStands(ctx, config))
+	if refused(err) && encoded(config) {
+		token, err = config.Token(ctx)
+	}
+	if err != nil || len(token.AccessToken) > largest || !httpguts.ValidHeaderFieldValue(token.AccessToken) {
 		// The text of the error may repeat what the issuer answered.
 		return nil, errFetch
 	}
@@ -146,7 +157,7 @@ func (o *OAuth) goodUntil(token *oauth2.Token) time.Time {
 		return now.Add(withoutExpiry)
 	}
 	life := token.Expiry.Sub(now)
-	return token.Expiry.Add(-min(beforeExpiry, life/4))
+	return now.Add(min(life-min(beforeExpiry, life/4), longest))
 }
 
 // forgetOld keeps connections that are gone from filling the memory.
