@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// atOnce is how many questions are worked on at a time.
+	// atOnce is how many probes are worked on at a time.
 	atOnce = 8
-	// waiting is how many more may wait for their turn.
+	// waiting is how many more questions of a kind may wait for their turn.
 	waiting = 256
 	// lanesWithin is how long looking at the lanes may take.
 	lanesWithin = 10 * time.Second
@@ -58,23 +58,25 @@ type Answerer struct {
 	Logger  *slog.Logger
 }
 
-// Run answers until ctx ends.
+// Run answers until ctx ends. Probes of receivers that hang are not in the way of
+// who wants to see the lanes because they do.
 func (a Answerer) Run(ctx context.Context) error {
-	questions := make(chan *nats.Msg, waiting)
-	probes, err := a.NATS.ChanQueueSubscribe(events.ProbeSubject("*"), group, questions)
+	probes, lanes := make(chan *nats.Msg, waiting), make(chan *nats.Msg, waiting)
+	probing, err := a.NATS.ChanQueueSubscribe(events.ProbeSubject("*"), group, probes)
 	if err != nil {
 		return fmt.Errorf("ask: %w", err)
 	}
-	defer func() { _ = probes.Unsubscribe() }()
-	lanes, err := a.NATS.ChanSubscribe(events.LanesSubject, questions)
+	defer func() { _ = probing.Unsubscribe() }()
+	looking, err := a.NATS.ChanSubscribe(events.LanesSubject, lanes)
 	if err != nil {
 		return fmt.Errorf("ask: %w", err)
 	}
-	defer func() { _ = lanes.Unsubscribe() }()
+	defer func() { _ = looking.Unsubscribe() }()
 	var workers sync.WaitGroup
 	for range atOnce {
-		workers.Go(func() { a.work(ctx, questions) })
+		workers.Go(func() { a.work(ctx, probes) })
 	}
+	workers.Go(func() { a.work(ctx, lanes) })
 	workers.Wait()
 	return nil
 }

@@ -6,7 +6,9 @@
 // timeout, an overloaded receiver, no OAuth token) are repeated with a delay
 // that doubles; what another attempt cannot mend ends the call at once. A
 // receiver that says when to come back (Retry-After) is believed, up to the
-// longest delay. No attempt is planned past the deadline of a call.
+// longest delay; one that says now, or whose clock is behind, would use up all
+// attempts in a moment, and is left alone as if it had said nothing. No attempt
+// is planned past the deadline of a call.
 package retry
 
 import (
@@ -131,8 +133,8 @@ func Down(outcome string, status int) bool {
 }
 
 func (p Policy) delay(a Attempt, jitter float64) time.Duration {
-	if a.RetryAfter != nil {
-		return min(max(*a.RetryAfter, 0), p.MaxBackoff)
+	if a.RetryAfter != nil && *a.RetryAfter > 0 {
+		return min(*a.RetryAfter, p.MaxBackoff)
 	}
 	delay := p.Backoff
 	for range a.Number - 1 {
