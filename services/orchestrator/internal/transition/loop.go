@@ -101,7 +101,7 @@ type Loop struct {
 // New returns a loop that has not started.
 func New(c Config) *Loop {
 	if c.Workers <= 0 {
-		c.Workers = 32
+		c.Workers = 128
 	}
 	l := &Loop{Config: c, connection: newConnection()}
 	l.Renew(c.Rules.Epoch)
@@ -122,7 +122,7 @@ func (l *Loop) Renew(epoch string) {
 func (l *Loop) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	shards := newShards(l.Workers, func(m message) { l.take(working, m) })
+	workers := newWorkers(l.Workers, func(m message) { l.take(working, m) })
 	group := process.NewGroup(ctx, l.Logger)
 	lost := l.NATS.StatusChanged(nats.RECONNECTING)
 	defer l.NATS.RemoveStatusListener(lost)
@@ -130,12 +130,12 @@ func (l *Loop) Run(ctx context.Context) error {
 	group.Go("leftovers", l.clean)
 	group.Go("outboxes", l.count)
 	for _, source := range sources() {
-		group.Go(source.config.Durable, func(ctx context.Context) error { return l.pull(ctx, source, shards) })
+		group.Go(source.config.Durable, func(ctx context.Context) error { return l.pull(ctx, source, workers) })
 	}
 	err := group.Wait()
 	cut := time.AfterFunc(drainTimeout, stop)
 	defer cut.Stop()
-	shards.drain()
+	workers.drain()
 	l.answers.Wait()
 	if err == nil {
 		err = context.Cause(ctx)

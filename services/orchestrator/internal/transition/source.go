@@ -63,7 +63,7 @@ type message struct {
 }
 
 // pull brings the messages of a source to the workers, until ctx ends.
-func (l *Loop) pull(ctx context.Context, s source, shards *shards) error {
+func (l *Loop) pull(ctx context.Context, s source, workers *workers) error {
 	for ctx.Err() == nil {
 		var consumer jetstream.Consumer
 		err := topology.Await(ctx, nil, func(ctx context.Context) error {
@@ -75,7 +75,7 @@ func (l *Loop) pull(ctx context.Context, s source, shards *shards) error {
 			return err
 		}
 		reading, done := l.Watch.Reading(ctx, consumer)
-		err = l.pullFrom(reading, consumer, s, shards)
+		err = l.pullFrom(reading, consumer, s, workers)
 		done()
 		if err != nil && ctx.Err() == nil {
 			l.Logger.Warn("inputs interrupted", "consumer", s.config.Durable, "error", err)
@@ -84,7 +84,7 @@ func (l *Loop) pull(ctx context.Context, s source, shards *shards) error {
 	return context.Cause(ctx)
 }
 
-func (l *Loop) pullFrom(ctx context.Context, consumer jetstream.Consumer, s source, shards *shards) error {
+func (l *Loop) pullFrom(ctx context.Context, consumer jetstream.Consumer, s source, workers *workers) error {
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(pullAtMost), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return fmt.Errorf("transition: pull: %w", err)
@@ -96,7 +96,7 @@ func (l *Loop) pullFrom(ctx context.Context, consumer jetstream.Consumer, s sour
 			return fmt.Errorf("transition: next input: %w", err)
 		}
 		delivery, err := s.read(msg)
-		if !shards.put(ctx, message{msg: msg, delivery: delivery, err: err, renewed: l.renewed.Load()}) {
+		if !workers.put(ctx, message{msg: msg, delivery: delivery, err: err, renewed: l.renewed.Load()}) {
 			_ = msg.Nak()
 			return context.Cause(ctx)
 		}
