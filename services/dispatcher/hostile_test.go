@@ -167,6 +167,7 @@ func (v *villains) silent() []hostile {
 		{"resets in the headers", v.speak(func(c net.Conn) { say(c, "HTTP/1.1 200 OK\r\nConte"); abort(c) }), reset, nil},
 		{"resets in the body", v.speak(func(c net.Conn) { say(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"halt\""); abort(c) }), reset, nil},
 		{"resets in a chunk", v.speak(func(c net.Conn) { say(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{"); abort(c) }), reset, nil},
+		{"changes the protocol", v.speak(v.upgrade), reset, nil},
 		{"says something else", v.speak(func(c net.Conn) { say(c, "220 smtp.example.com ESMTP\r\n") }), reset, nil},
 		{"never shakes hands", v.listen(func(net.Conn) { <-v.release }), timeout, nil},
 		{"never answers", v.speak(func(net.Conn) { <-v.release }), timeout, nil},
@@ -174,6 +175,12 @@ func (v *villains) silent() []hostile {
 		{"one byte a second of headers", v.speak(v.drip("HTTP/1.1 200 OK\r\nX: ")), timeout, nil},
 		{"one byte a second of body", v.speak(v.drip("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")), timeout, nil},
 	}
+}
+
+// upgrade changes the protocol and then says nothing.
+func (v *villains) upgrade(c net.Conn) {
+	say(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	<-v.release
 }
 
 // endless receivers never stop.
@@ -302,6 +309,11 @@ func (v *villains) issuers() []hostile {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Encoding", "gzip")
 		_, _ = w.Write(bomb)
+	}))
+	add("changes the protocol", v.speak(v.upgrade))
+	add("a token with a header behind it", v.serve(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"access_token": "t\r\nX-Injected: 1"}`)
 	}))
 	add("no token", v.serve(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) }))
 	add("not JSON", v.serve(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `<html>`) }))

@@ -178,6 +178,7 @@ func newCaller(s Settings, d process.Deps, js jetstream.JetStream, n needs, rece
 		Opener:       authorization.NewOpener(ring),
 		Receivers:    receivers,
 		Headers:      authorization.Headers{Tokens: tokens},
+		Timeout:      s.DeliveryTimeout,
 		Retry:        retry.Policy{MaxAttempts: s.DeliveryMaxAttempts, Backoff: s.DeliveryBackoff, MaxBackoff: maxBackoff, Jitter: jitter},
 		Jitter:       func() float64 { return 2*rand.Float64() - 1 }, //nolint:gosec // spreads load, keeps no secret
 		MaxAge:       s.DeliveryMaxAge,

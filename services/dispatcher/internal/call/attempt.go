@@ -40,9 +40,11 @@ func notMade(call work.Call, outcome string) result {
 // that has ended: nothing is known of the call then.
 func (c *Caller) attempt(ctx context.Context, call work.Call, p prepared) (result, error) {
 	began := c.Clock()
-	answer, used, err := c.post(ctx, call, p, "")
+	within, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	answer, used, err := c.post(within, call, p, "")
 	if err == nil && answer.Status == http.StatusUnauthorized && p.oauth != nil {
-		answer, _, err = c.post(ctx, call, p, used)
+		answer, _, err = c.post(within, call, p, used)
 	}
 	if ctx.Err() != nil {
 		return result{}, fmt.Errorf("call: interrupted: %w", context.Cause(ctx))

@@ -80,7 +80,10 @@ type Config struct {
 	Opener      *authorization.Opener
 	Receivers   Receivers
 	Headers     authorization.Headers
-	Retry       retry.Policy
+	// Timeout of an attempt: the token, the call, and both once more where the
+	// receiver refuses the token.
+	Timeout time.Duration
+	Retry   retry.Policy
 	// Jitter gives a number from -1 to 1.
 	Jitter func() float64
 	// MaxAge is the deadline of a two_way call whose order names none.
