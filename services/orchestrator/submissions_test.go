@@ -401,3 +401,26 @@ func TestAnAPIClientReviews(t *testing.T) {
 		t.Errorf("audit: %v", entry)
 	}
 }
+
+// TestARequestIsShownWhateverItsTimesAre: one that runs and that nobody sees is
+// what a person who means harm would like to submit.
+func TestARequestIsShownWhateverItsTimesAre(t *testing.T) {
+	t.Parallel()
+	s := setup(t, nil)
+	s.ready()
+	s.policy(nil, nil)
+	s.manual(true)
+	for _, at := range []string{"2026-01-01T00:00:00+16:00", "2026-01-01T00:00:00-23:59", "0000-12-31T23:30:00-01:00"} {
+		var created bulk
+		s.expect(200, "POST", root6, []object{{
+			"policy_key": "access", "identity": object{"email": "a@example.com"},
+			"requested_at": at, "started_processing_at": at, "finished_processing_at": at,
+		}}, &created)
+		if len(created.Succeeded) != 1 {
+			t.Fatalf("%s: %+v", at, created.Failed)
+		}
+		if shown := s.get(created.Succeeded[0]["id"].(string)); shown["status"] != "pending" {
+			t.Errorf("%s: %v", at, shown["status"])
+		}
+	}
+}

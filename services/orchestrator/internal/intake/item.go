@@ -97,7 +97,7 @@ func (i Item) Read(now time.Time, hashes func(string) []string, loc ...any) (Req
 		ExternalID: i.ExternalID,
 		Submission: record.Submission{
 			PolicyKey: i.PolicyKey, RequestedAt: requested.UTC(),
-			StartedProcessingAt: i.StartedProcessingAt, FinishedAt: i.FinishedAt,
+			StartedProcessingAt: inUTC(i.StartedProcessingAt), FinishedAt: inUTC(i.FinishedAt),
 			Source: i.Source, Location: r.location(i.Location), PropertyID: i.PropertyID,
 			CustomFields: len(custom) > 0,
 		},
@@ -180,6 +180,16 @@ func (r *reader) time(field string, t *time.Time) {
 	if year := t.UTC().Year(); year < firstYear || year > lastYear {
 		r.wrong(fmt.Sprintf("Value error, the year must be between %d and %d", firstYear, lastYear), field)
 	}
+}
+
+// inUTC is the time as every store can hold it: some know no zone that is more
+// than 15 hours off.
+func inUTC(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
 }
 
 // size refuses what would not fit, sealed or with its hashes, into a message.

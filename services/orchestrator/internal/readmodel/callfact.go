@@ -40,7 +40,7 @@ func callFact(e events.Event, data events.WebhookData) CallFact {
 		Direction: data.Webhook.Direction, ConnectionKey: data.Webhook.ConnectionKey,
 		Attempt: data.Attempt, Outcome: filled(data.Outcome), HTTPStatus: filled(data.HTTPStatus),
 		Error: filled(data.Error), DerivedFields: append([]string{}, data.DerivedFields...),
-		NextAttemptAt: data.NextAttemptAt, At: e.Time(),
+		NextAttemptAt: data.NextAttemptAt, At: e.Time().UTC(),
 	}
 	if data.Attempt > 0 {
 		fact.DurationMS = &data.DurationMS

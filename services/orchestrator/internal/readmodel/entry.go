@@ -259,7 +259,7 @@ func (b *Batch) addExecution(e events.Event) error {
 }
 
 func (b *Batch) add(e events.Event, entry Entry) {
-	entry.FactID, entry.RequestID, entry.At = e.ID(), e.Subject(), e.Time()
+	entry.FactID, entry.RequestID, entry.At = e.ID(), e.Subject(), e.Time().UTC() // an executor may be in any zone
 	b.Entries = append(b.Entries, entry)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -62,7 +63,7 @@ func TestOddFactsKeepNoOtherOut(t *testing.T) {
 	}
 	const now, done = "2026-01-01T00:00:00Z", `{"action":"access"}`
 	for _, odd := range []struct{ eventType, id, at, data string }{
-		{events.ExecutionCompleted, "a far zone", "2026-01-01T00:00:00+24:00", done},
+		{events.ExecutionCompleted, "the year 10000", "9999-12-31T23:59:59-01:00", done},
 		{events.ExecutionCompleted, "year 0", "0000-01-01T00:00:00Z", done},
 		{events.WebhookAttempted, "a NUL", now, `{"call_id":"\u0000","webhook":{"id":"\u0000"}}`},
 		{events.WebhookAttempted, "a huge number", now, `{"attempt":99999999999,"webhook":{}}`},
@@ -88,5 +89,29 @@ func TestOddFactsKeepNoOtherOut(t *testing.T) {
 	})
 	if n := seen(); n != 6 {
 		t.Errorf("%d entries", n)
+	}
+}
+
+// TestEveryZoneIsShown: Postgres refuses a time in a zone more than 15 hours off.
+// What had been left out for that was a request that ran and that nobody saw.
+func TestEveryZoneIsShown(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	far := time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("", 16*60*60))
+	rec := request("pri_1", 1, record.Pending)
+	rec.Submission.StartedProcessingAt, rec.Submission.FinishedAt = &far, &far
+	b := readmodel.Batch{Records: []*record.Record{rec}}
+	for _, eventType := range []string{events.ExecutionCompleted, events.WebhookAttempted} {
+		e, err := events.New(events.SourceExecutor, eventType, eventType, "pri_1", far, struct{}{})
+		must(t, err)
+		must(t, b.AddFact(e))
+	}
+	must(t, s.Project(t.Context(), b))
+	_, err := s.Record(t.Context(), "pri_1")
+	must(t, err)
+	log, err := s.Log(t.Context(), []string{"pri_1"})
+	must(t, err)
+	if entries := log["pri_1"]; len(entries) != 2 || !entries[0].At.Equal(far) {
+		t.Errorf("log: %+v", entries)
 	}
 }

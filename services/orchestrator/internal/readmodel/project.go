@@ -220,10 +220,13 @@ func hashes(fields map[string][]string) []string {
 	return out
 }
 
+// first is in UTC: the database knows no zone that is more than 15 hours off, and
+// a caller may have named one.
 func first(times ...*time.Time) *time.Time {
 	for _, t := range times {
 		if t != nil {
-			return t
+			u := t.UTC()
+			return &u
 		}
 	}
 	return nil
