@@ -135,6 +135,10 @@ type Submission struct {
 	CustomFields bool `json:"custom_fields,omitempty"`
 	// CustomFieldHashes are as IdentityHashes.
 	CustomFieldHashes map[string][]string `json:"custom_field_hashes,omitempty"`
+	// Fingerprint is a keyed hash of all that was submitted at once, where the
+	// caller gave that an Idempotency-Key; the id of the request is then one of
+	// the key.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // WaitKind is what a request waits for.

@@ -41,6 +41,8 @@ var (
 	// ErrForeign says that a value does not belong where it was found, or that
 	// a staged key is not one of the request's.
 	ErrForeign = errors.New("vault: the value belongs to another request")
+	// ErrOther says that another person was provided with the request before.
+	ErrOther = errors.New("vault: another person is there")
 )
 
 // Person is what is personal about a privacy request.

@@ -112,7 +112,7 @@ func (s *service) start(settings orchestrator.Settings) {
 		}
 		stopped = true
 		cancel()
-		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) && !s.nc.IsClosed() {
 			s.t.Errorf("the service ended with %v", err)
 		}
 	}

@@ -211,7 +211,7 @@ func (v *service) open(b buckets) error {
 	}
 	server := &rest.Server{
 		Commands: commands, ReadModel: v.store, Vault: b.vault, Catalog: b.catalog, Ring: v.ring,
-		Clock: v.deps.Clock, Logger: v.deps.Logger, IdentityTTL: v.settings.IdentityTTL,
+		Requests: b.requests, Show: v.show, Apply: readmodel.NewInline(v.store).Apply, Clock: v.deps.Clock, Logger: v.deps.Logger, IdentityTTL: v.settings.IdentityTTL,
 		Submissions: rest.NewLimit(v.settings.SubmissionsPerMinute, v.deps.Clock), Tracer: tracing.New(v.deps.Traces),
 		Facts: follow.New(v.deps.NATS, v.js, b.requests), Stopping: v.group.Context(), ShownWithin: v.settings.patience,
 	}

@@ -108,6 +108,9 @@ type Status = string
 // Submission defines model for Submission.
 type Submission = intake.Item
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // Page defines model for Page.
 type Page = int
 
@@ -186,8 +189,26 @@ type ListRequestsParams struct {
 // CreateRequestsJSONBody defines parameters for CreateRequests.
 type CreateRequestsJSONBody = []Submission
 
+// CreateRequestsParams defines parameters for CreateRequests.
+type CreateRequestsParams struct {
+	// IdempotencyKey A name of the submission, new for each, as a UUID. It is good for the API
+	// client that sends it, and for as long as the requests are kept. With
+	// another body it is refused (422), and nothing is taken. Without
+	// credentials another body under the same key is another submission.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // CreateRequestsAuthenticatedJSONBody defines parameters for CreateRequestsAuthenticated.
 type CreateRequestsAuthenticatedJSONBody = []Submission
+
+// CreateRequestsAuthenticatedParams defines parameters for CreateRequestsAuthenticated.
+type CreateRequestsAuthenticatedParams struct {
+	// IdempotencyKey A name of the submission, new for each, as a UUID. It is good for the API
+	// client that sends it, and for as long as the requests are kept. With
+	// another body it is refused (422), and nothing is taken. Without
+	// credentials another body under the same key is another submission.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
 
 // SearchRequestsParams defines parameters for SearchRequests.
 type SearchRequestsParams struct {
@@ -249,7 +270,7 @@ type ServerInterface interface {
 	ListRequests(w http.ResponseWriter, r *http.Request, params ListRequestsParams)
 	// CreateRequests Submit privacy requests
 	// (POST /api/v1/privacy-request)
-	CreateRequests(w http.ResponseWriter, r *http.Request)
+	CreateRequests(w http.ResponseWriter, r *http.Request, params CreateRequestsParams)
 	// ApproveRequests Approve requests
 	// (PATCH /api/v1/privacy-request/administrate/approve)
 	ApproveRequests(w http.ResponseWriter, r *http.Request)
@@ -261,7 +282,7 @@ type ServerInterface interface {
 	DenyRequests(w http.ResponseWriter, r *http.Request)
 	// CreateRequestsAuthenticated Submit privacy requests as an API client
 	// (POST /api/v1/privacy-request/authenticated)
-	CreateRequestsAuthenticated(w http.ResponseWriter, r *http.Request)
+	CreateRequestsAuthenticated(w http.ResponseWriter, r *http.Request, params CreateRequestsAuthenticatedParams)
 	// FinalizeRequests Finalize requests that wait for it
 	// (POST /api/v1/privacy-request/bulk/finalize)
 	FinalizeRequests(w http.ResponseWriter, r *http.Request)
@@ -323,7 +344,7 @@ func (_ Unimplemented) ListRequests(w http.ResponseWriter, r *http.Request, para
 
 // CreateRequests Submit privacy requests
 // (POST /api/v1/privacy-request)
-func (_ Unimplemented) CreateRequests(w http.ResponseWriter, r *http.Request) {
+func (_ Unimplemented) CreateRequests(w http.ResponseWriter, r *http.Request, params CreateRequestsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -347,7 +368,7 @@ func (_ Unimplemented) DenyRequests(w http.ResponseWriter, r *http.Request) {
 
 // CreateRequestsAuthenticated Submit privacy requests as an API client
 // (POST /api/v1/privacy-request/authenticated)
-func (_ Unimplemented) CreateRequestsAuthenticated(w http.ResponseWriter, r *http.Request) {
+func (_ Unimplemented) CreateRequestsAuthenticated(w http.ResponseWriter, r *http.Request, params CreateRequestsAuthenticatedParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -772,8 +793,35 @@ func (siw *ServerInterfaceWrapper) ListRequests(w http.ResponseWriter, r *http.R
 // CreateRequests operation middleware
 func (siw *ServerInterfaceWrapper) CreateRequests(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateRequestsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CreateRequests(w, r)
+		siw.Handler.CreateRequests(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -828,8 +876,35 @@ func (siw *ServerInterfaceWrapper) DenyRequests(w http.ResponseWriter, r *http.R
 // CreateRequestsAuthenticated operation middleware
 func (siw *ServerInterfaceWrapper) CreateRequestsAuthenticated(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateRequestsAuthenticatedParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CreateRequestsAuthenticated(w, r)
+		siw.Handler.CreateRequestsAuthenticated(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1562,7 +1637,8 @@ func (response ListRequests503JSONResponse) VisitListRequestsResponse(w http.Res
 }
 
 type CreateRequestsRequestObject struct {
-	Body *CreateRequestsJSONRequestBody
+	Params CreateRequestsParams
+	Body   *CreateRequestsJSONRequestBody
 }
 
 type CreateRequestsResponseObject interface {
@@ -1902,7 +1978,8 @@ func (response DenyRequests503JSONResponse) VisitDenyRequestsResponse(w http.Res
 }
 
 type CreateRequestsAuthenticatedRequestObject struct {
-	Body *CreateRequestsAuthenticatedJSONRequestBody
+	Params CreateRequestsAuthenticatedParams
+	Body   *CreateRequestsAuthenticatedJSONRequestBody
 }
 
 type CreateRequestsAuthenticatedResponseObject interface {
@@ -3227,8 +3304,10 @@ func (sh *strictHandler) ListRequests(w http.ResponseWriter, r *http.Request, pa
 }
 
 // CreateRequests operation middleware
-func (sh *strictHandler) CreateRequests(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) CreateRequests(w http.ResponseWriter, r *http.Request, params CreateRequestsParams) {
 	var request CreateRequestsRequestObject
+
+	request.Params = params
 
 	var body CreateRequestsJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -3351,8 +3430,10 @@ func (sh *strictHandler) DenyRequests(w http.ResponseWriter, r *http.Request) {
 }
 
 // CreateRequestsAuthenticated operation middleware
-func (sh *strictHandler) CreateRequestsAuthenticated(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) CreateRequestsAuthenticated(w http.ResponseWriter, r *http.Request, params CreateRequestsAuthenticatedParams) {
 	var request CreateRequestsAuthenticatedRequestObject
+
+	request.Params = params
 
 	var body CreateRequestsAuthenticatedJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {

@@ -19,6 +19,9 @@ type outcome struct {
 	err   error
 }
 
+// settled says whether anything became of it yet.
+func (o outcome) settled() bool { return o.request != nil || o.failure != nil || o.err != nil }
+
 func failed(message string, data any) outcome {
 	return outcome{failure: &api.Failure{Message: message, Data: data}}
 }

@@ -10,7 +10,9 @@ import (
 
 	"github.com/parley-dsr/parley/internal/catalog"
 	"github.com/parley-dsr/parley/internal/edge"
+	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/stored"
+	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/api"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/door"
@@ -24,19 +26,19 @@ const graceAfterDue = 30 * 24 * time.Hour
 
 // CreateRequests takes submissions from anyone (contract §6.2).
 func (s *Server) CreateRequests(ctx context.Context, r api.CreateRequestsRequestObject) (api.CreateRequestsResponseObject, error) {
-	bulk, err := s.create(ctx, *r.Body)
+	bulk, err := s.create(ctx, *r.Body, r.Params.IdempotencyKey)
 	return api.CreateRequests200JSONResponse(bulk), err
 }
 
 // CreateRequestsAuthenticated takes submissions of an API client.
 func (s *Server) CreateRequestsAuthenticated(ctx context.Context, r api.CreateRequestsAuthenticatedRequestObject) (api.CreateRequestsAuthenticatedResponseObject, error) {
-	bulk, err := s.create(ctx, *r.Body)
+	bulk, err := s.create(ctx, *r.Body, r.Params.IdempotencyKey)
 	return api.CreateRequestsAuthenticated200JSONResponse(bulk), err
 }
 
 // create reads all items before it takes any, and then takes them at the same
-// time.
-func (s *Server) create(ctx context.Context, items []intake.Item) (api.RequestBulk, error) {
+// time; those with an Idempotency-Key as createOnce does.
+func (s *Server) create(ctx context.Context, items []intake.Item, key *string) (api.RequestBulk, error) {
 	now := s.Clock().UTC()
 	requests := make([]intake.Request, len(items))
 	var problems []edge.Problem
@@ -50,17 +52,25 @@ func (s *Server) create(ctx context.Context, items []intake.Item) (api.RequestBu
 	if err := s.admit(ctx, len(requests)); err != nil {
 		return api.RequestBulk{}, err
 	}
-	outcomes := make([]outcome, len(requests))
-	var wg sync.WaitGroup
-	for i := range requests {
-		wg.Go(func() { outcomes[i] = s.submit(ctx, requests[i], now) })
+	if key != nil {
+		return s.createOnce(ctx, items, requests, *key, now)
 	}
-	wg.Wait()
+	outcomes := make([]outcome, len(requests))
+	atOnce(outcomes, func(i int) outcome { return s.submit(ctx, requests[i], now, naming{ids: []string{newRequestID()}}) })
 	return gather(outcomes)
 }
 
+// atOnce gives every item its outcome.
+func atOnce(outcomes []outcome, submit func(i int) outcome) {
+	var wg sync.WaitGroup
+	for i := range outcomes {
+		wg.Go(func() { outcomes[i] = submit(i) })
+	}
+	wg.Wait()
+}
+
 // submit takes one item: the identity into the vault, then the command.
-func (s *Server) submit(ctx context.Context, r intake.Request, now time.Time) outcome {
+func (s *Server) submit(ctx context.Context, r intake.Request, now time.Time, as naming) outcome {
 	refuse := func(format string, args ...any) outcome {
 		return failed(fmt.Sprintf(format, args...), r.Echo)
 	}
@@ -77,18 +87,27 @@ func (s *Server) submit(ctx context.Context, r intake.Request, now time.Time) ou
 	case len(policy.Policy.Rules) == 0:
 		return refuse("Policy with key %s must contain at least one Rule.", key)
 	}
-	c := s.command(ctx, work.Submit, newRequestID())
+	c := s.command(ctx, work.Submit, as.ids[0])
 	r.Submission.Origin = orNil(originFrom(ctx).header)
 	r.Submission.ClientID = orNil(edge.PrincipalFrom(ctx).ClientID)
 	if r.Submission.SealedExternalID, err = s.seal(r.ExternalID); err != nil {
 		return s.unavailable(err, textNotAdded, r.Echo)
 	}
+	r.Submission.Fingerprint = as.fingerprint()
 	c.Submission = &r.Submission
 	life := max(dueBy(policy.Policy, r.Submission.RequestedAt, now).Add(graceAfterDue).Sub(now), s.IdentityTTL)
-	if err := s.Vault.Put(ctx, c.RequestID, r.Person, life); err != nil {
+	put := s.Vault.Put
+	if as.again() {
+		put = s.Vault.PutOnce
+	}
+	err = put(ctx, c.RequestID, r.Person, life)
+	switch {
+	case errors.Is(err, vault.ErrOther):
+		return outcome{err: errOtherBody()}
+	case err != nil:
 		return s.unavailable(err, textNotAdded, r.Echo)
 	}
-	return s.submitted(ctx, c, r)
+	return s.submitted(ctx, c, r, as)
 }
 
 const (
@@ -98,8 +117,9 @@ const (
 )
 
 // submitted sends the command. What was not stored leaves nothing in the vault;
-// what may have been stored needs its identity.
-func (s *Server) submitted(ctx context.Context, c work.Command, r intake.Request) outcome {
+// what may have been stored needs its identity, and so does what another attempt
+// may store at the same time.
+func (s *Server) submitted(ctx context.Context, c work.Command, r intake.Request, as naming) outcome {
 	answer, err := s.send(ctx, c)
 	switch {
 	case errors.Is(err, door.ErrNoAnswer):
@@ -108,9 +128,13 @@ func (s *Server) submitted(ctx context.Context, c work.Command, r intake.Request
 		return s.unconfirmed(err, textNotKnown, c.RequestID)
 	}
 	if err == nil && answer.Accepted {
-		return created(answer.Request, r)
+		return created(answer.Request, r.Submission)
 	}
-	if forget := s.Vault.Remove(context.WithoutCancel(ctx), c.RequestID, nil); forget != nil {
+	if as.again() {
+		if err == nil && answer.Code == work.RejectedExists {
+			return s.taken(ctx, r, as)
+		}
+	} else if forget := s.Vault.Remove(context.WithoutCancel(ctx), c.RequestID, nil); forget != nil {
 		s.Logger.Warn("an identity of a request that was not taken stays until it expires", "request_id", c.RequestID)
 	}
 	switch {
@@ -131,11 +155,11 @@ func (s *Server) unconfirmed(err error, message, id string) outcome {
 	return out
 }
 
-func created(shown json.RawMessage, r intake.Request) outcome {
+func created(shown json.RawMessage, submitted record.Submission) outcome {
 	var request view.Request
 	if err := stored.Decode(shown, &request); err != nil {
 		return outcome{err: fmt.Errorf("rest: read the answer: %w", err)}
 	}
-	request = view.Created(request, r.Submission)
+	request = view.Created(request, submitted)
 	return outcome{request: &request}
 }

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -24,9 +25,11 @@ import (
 	"github.com/parley-dsr/parley/internal/edge"
 	"github.com/parley-dsr/parley/internal/keyring"
 	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/internal/work"
+	"github.com/parley-dsr/parley/pkg/events"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/api"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/follow"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel"
@@ -40,15 +43,26 @@ type Commands interface {
 	Send(ctx context.Context, c work.Command) (work.Answer, error)
 }
 
+// Records has the records of the requests.
+type Records interface {
+	Get(ctx context.Context, id string) (topology.Entry, error)
+}
+
 // Server answers the operations of the OpenAPI document.
 type Server struct {
 	Commands  Commands
 	ReadModel *readmodel.Store
 	Vault     *vault.Vault
 	Catalog   *catalog.Store
-	Ring      *keyring.Ring
-	Clock     func() time.Time
-	Logger    *slog.Logger
+	// Requests has the records; they are read where a submission may come again.
+	Requests Records
+	// Show makes the REST object of a record.
+	Show func(rec *record.Record, now time.Time) (json.RawMessage, error)
+	// Apply tells the read model.
+	Apply  func(ctx context.Context, rec *record.Record, facts []events.Event) error
+	Ring   *keyring.Ring
+	Clock  func() time.Time
+	Logger *slog.Logger
 	// Tracer may be nil.
 	Tracer *tracing.Tracer
 	// IdentityTTL is the least life of an identity in the vault.
