@@ -37,14 +37,17 @@ func dueDate(requestedAt time.Time, days *int) *time.Time {
 		return nil
 	}
 	due := requestedAt.AddDate(0, 0, *days)
-	if due.Year() > lastYear {
-		return nil // nobody could write it down
+	if due.Year() < firstYear || due.Year() > lastYear {
+		return nil // not everybody could write it down
 	}
 	return &due
 }
 
-// lastYear is the last one that a timestamp can be written with.
-const lastYear = 9999
+// firstYear and lastYear are those between which every timestamp can be written.
+const (
+	firstYear = 1
+	lastYear  = 9999
+)
 
 // command applies a command to a record that exists.
 func (d *draft) command(c *work.Command) Outcome {

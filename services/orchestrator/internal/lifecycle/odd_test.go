@@ -32,3 +32,27 @@ func TestAPlaceThatNoListHasEndsNoProcess(t *testing.T) {
 		}
 	}
 }
+
+func TestADueDateThatNobodyCanWriteIsNone(t *testing.T) {
+	t.Parallel()
+	year := func(n int) time.Time { return time.Date(n, 1, 1, 0, 0, 0, 0, time.UTC) }
+	for _, c := range []struct {
+		requested time.Time
+		days      int
+		want      bool
+	}{
+		{year(2026), 45, true},
+		{year(2026), -1, true},
+		{year(1), 0, true},
+		{year(1), -1, false},
+		{year(2026), -740_000, false},
+		{year(2026), -1 << 31, false},
+		{year(9999), 364, true},
+		{year(9999), 365, false},
+		{year(2026), 1 << 31, false},
+	} {
+		if due := dueDate(c.requested, &c.days); due != nil != c.want {
+			t.Errorf("%d days after %s: %v", c.days, c.requested, due)
+		}
+	}
+}
