@@ -1,23 +1,15 @@
 package halt
 
 import (
-	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	gocmp "github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-dsr/parley/internal/embedded"
 	"github.com/parley-dsr/parley/internal/embedded/testbed"
@@ -25,102 +17,6 @@ import (
 	"github.com/parley-dsr/parley/internal/stored"
 	"github.com/parley-dsr/parley/internal/topology"
 )
-
-// readAll is what the list has to be: all that the bucket holds, in order.
-func readAll(ctx context.Context, bucket *topology.Bucket) ([]Halt, error) {
-	halts := []Halt{}
-	for entry, err := range bucket.Entries(ctx, ">") {
-		if err != nil {
-			return nil, err
-		}
-		var h Halt
-		if err := stored.Decode(entry.Value, &h); err != nil {
-			return nil, err
-		}
-		h.Trace = "" // the list does not give it
-		halts = append(halts, h)
-	}
-	slices.SortFunc(halts, func(a, b Halt) int {
-		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.CallID, b.CallID))
-	})
-	return halts, nil
-}
-
-// example is one of many halts; several end at the same time.
-func example(n int) Halt {
-	request := fmt.Sprintf("pri_6f0c0000-0000-4000-8000-%012d", n)
-	since := time.Date(2026, 5, 1, 8, 0, n%7, 250_000_000, time.UTC)
-	return Halt{
-		CallID: record.WebhookCall(request, 1, record.Pre, webhookID, n%3).String(), RequestID: request,
-		WebhookID: webhookID, WebhookKey: fmt.Sprint("key", n%5), WebhookName: "Prep",
-		Since: since, Until: since.Add(time.Hour), Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-	}
-}
-
-func encoded(t testing.TB, h Halt) []byte {
-	t.Helper()
-	value, err := json.Marshal(h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return value
-}
-
-func put(t testing.TB, bucket *topology.Bucket, h Halt, ttl time.Duration) {
-	t.Helper()
-	if _, err := bucket.Put(t.Context(), h.CallID, encoded(t, h), ttl); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// replica gives a list over a connection.
-func replica(t testing.TB, js jetstream.JetStream, change func(*List)) *List {
-	t.Helper()
-	b, err := topology.AwaitBucket(t.Context(), js, topology.BucketHalted, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := NewList(js, b, slog.New(slog.NewTextHandler(t.Output(), nil)))
-	if change != nil {
-		change(l)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- l.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	return l
-}
-
-// check compares the pages of a list, of a size, with what the bucket holds.
-func check(t *testing.T, l *List, bucket *topology.Bucket, size int) {
-	t.Helper()
-	want, err := readAll(t.Context(), bucket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := []Halt{}
-	for {
-		page, total, err := l.Page(t.Context(), len(got), size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if total != len(want) || len(page) > size {
-			t.Fatalf("a page of %d, %d in all, want %d", len(page), total, len(want))
-		}
-		if len(page) == 0 {
-			break
-		}
-		got = append(got, page...)
-	}
-	if diff := gocmp.Diff(want, got); diff != "" {
-		t.Fatal(diff)
-	}
-}
 
 // Halts come and go while two replicas are asked, in turns and each at once
 // after a change: what they answer is what the bucket holds.
@@ -165,6 +61,33 @@ func TestListIsWhatTheBucketHolds(t *testing.T) {
 	}
 	check(t, replicas[0], halted, 50)
 	check(t, replicas[1], halted, 50)
+}
+
+// What ends first is first; of what ends together, the call decides.
+func TestListIsOrderedByItsEnd(t *testing.T) {
+	t.Parallel()
+	_, js := testbed.NATS(t)
+	b := prepare(t, js)
+	now := time.Now()
+	for i, left := range []time.Duration{3 * time.Hour, time.Hour, 2 * time.Hour, time.Hour} {
+		h := Halt{CallID: record.WebhookCall(requestID, 1, record.Pre, webhookID, i).String(), Until: now.Add(left)}
+		value, err := json.Marshal(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.halted.Create(t.Context(), h.CallID, value, left); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, total, err := replica(t, js, nil).Page(t.Context(), 0, 10)
+	if err != nil || total != 4 {
+		t.Fatalf("%d in all, %v", total, err)
+	}
+	for at, i := range []int{1, 3, 2, 0} {
+		if want := record.WebhookCall(requestID, 1, record.Pre, webhookID, i).String(); got[at].CallID != want {
+			t.Errorf("at %d: %s, want %s", at, got[at].CallID, want)
+		}
+	}
 }
 
 // What cannot be read is told, as long as it is there.
@@ -284,62 +207,4 @@ func TestListOfAStoreThatWentBack(t *testing.T) {
 		put(t, b.halted, example(10+n), time.Hour)
 	}
 	check(t, l, b.halted, 10)
-}
-
-// BenchmarkPage is a page out of the middle of many halts: read from the whole
-// bucket, from the index, and from the index with a halt that came before.
-func BenchmarkPage(b *testing.B) {
-	const halts, offset, size = 100_000, 50_000, 100
-	_, js := testbed.NATS(b)
-	if err := topology.EnsureCallback(b.Context(), js, topology.Options{}); err != nil {
-		b.Fatal(err)
-	}
-	l := replica(b, js, nil)
-	for n := range halts {
-		h := example(n)
-		if _, err := l.halted.UpdateAsync(h.CallID, encoded(b, h), 0, time.Hour); err != nil {
-			b.Fatal(err)
-		}
-		if n%1000 == 0 {
-			<-js.PublishAsyncComplete()
-		}
-	}
-	<-js.PublishAsyncComplete()
-	page := func(b *testing.B) {
-		got, total, err := l.Page(b.Context(), offset, size)
-		if err != nil || len(got) != size || total < halts {
-			b.Fatal(len(got), total, err)
-		}
-	}
-	b.Run("all", func(b *testing.B) {
-		for b.Loop() {
-			if all, err := readAll(b.Context(), l.halted); err != nil || len(all) < halts {
-				b.Fatal(len(all), err)
-			}
-		}
-	})
-	b.Run("first", func(b *testing.B) {
-		for b.Loop() {
-			page(b)
-			b.StopTimer()
-			l.asks <- ask{tip: tip{sequence: 1 << 60}, answer: make(chan answer, 1)} // of another origin: the next is read anew
-			b.StartTimer()
-		}
-	})
-	b.Run("next", func(b *testing.B) {
-		page(b)
-		for b.Loop() {
-			page(b)
-		}
-	})
-	b.Run("next after a halt", func(b *testing.B) {
-		n := halts
-		for b.Loop() {
-			b.StopTimer()
-			put(b, l.halted, example(n), time.Hour)
-			n++
-			b.StartTimer()
-			page(b)
-		}
-	})
 }
