@@ -46,7 +46,11 @@ func (c *Caller) publish(ctx context.Context, call work.Call, eventType string, 
 		data.Until = &made.tokenEnds
 	}
 	if derived := made.answer.Derived; !derived.Empty() {
-		key, err := c.Vault.Stage(ctx, call.RequestID, derived, c.IdentityTTL)
+		var key string
+		err := insist(ctx, func() (err error) {
+			key, err = c.Vault.Stage(ctx, call.RequestID, derived, c.IdentityTTL)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("call: stage: %w", err)
 		}
@@ -88,12 +92,20 @@ func kindOf(eventType string) string {
 	return "undelivered"
 }
 
-// insist tries for a few seconds, since what it does follows a call that was
-// made: to give up means to make the call again.
+const (
+	insistFor    = 5 * time.Minute
+	longestPause = 2 * time.Second
+)
+
+// insist tries until it succeeds, since what it does follows a call that was
+// made: to give up means to make the call again. The message is held meanwhile,
+// so that nobody else makes it either. In the end it gives up, lest what can
+// never be stored takes a place in the lane for ever.
 func insist(ctx context.Context, try func() error) error {
-	var err error
-	for pause := 100 * time.Millisecond; pause <= 3*time.Second; pause *= 2 {
-		if err = try(); err == nil || ctx.Err() != nil {
+	began := time.Now()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, longestPause) {
+		err := try()
+		if err == nil || ctx.Err() != nil || time.Since(began) >= insistFor {
 			return err
 		}
 		timer := time.NewTimer(pause)
@@ -104,5 +116,4 @@ func insist(ctx context.Context, try func() error) error {
 		case <-timer.C:
 		}
 	}
-	return err
 }
