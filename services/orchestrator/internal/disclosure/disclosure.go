@@ -40,26 +40,31 @@ func New(nc *nats.Conn, requests *topology.Bucket, v *vault.Vault, logger *slog.
 	return &Service{nc: nc, requests: requests, vault: v, logger: logger}
 }
 
-// Run answers until ctx ends.
+// Run answers until ctx ends. Many executors may ask at the same time, so the
+// questions that wait are as many as a subscription holds.
 func (s *Service) Run(ctx context.Context) error {
-	questions := make(chan *nats.Msg, atOnce)
-	sub, err := s.nc.ChanQueueSubscribe(events.IdentitySubject("*"), queue, questions)
+	sub, err := s.nc.QueueSubscribeSync(events.IdentitySubject("*"), queue)
 	if err != nil {
 		return fmt.Errorf("disclosure: subscribe: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }()
 	slots := make(chan struct{}, atOnce)
 	for {
-		select {
-		case <-ctx.Done():
+		msg, err := sub.NextMsgWithContext(ctx)
+		switch {
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case msg := <-questions:
-			slots <- struct{}{}
-			go func() {
-				defer func() { <-slots }()
-				s.respond(ctx, msg)
-			}()
+		case errors.Is(err, nats.ErrSlowConsumer): // some were dropped; executors ask again
+			continue
+		case err != nil: // the connection was closed
+			<-ctx.Done()
+			return context.Cause(ctx)
 		}
+		slots <- struct{}{}
+		go func() {
+			defer func() { <-slots }()
+			s.respond(ctx, msg)
+		}()
 	}
 }
 
