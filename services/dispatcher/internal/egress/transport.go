@@ -18,22 +18,30 @@ const (
 	// costs more than the rest of a call.
 	idleAtMost  = 1024
 	idlePerHost = 256
+	// renewAfter is how long connections are used for new calls. A busy one is
+	// never idle: its name would not be looked up again for as long as there
+	// are calls, nor its certificate.
+	renewAfter = 5 * time.Minute
 )
 
 // transports keeps the connections. Those made with a client certificate
 // belong to it and are used for nothing else.
 type transports struct {
 	dialer *net.Dialer
-	plain  *http.Transport
+	clock  func() time.Time
 
 	mu        sync.Mutex
+	renewed   time.Time
+	plain     *http.Transport
 	certified map[[sha256.Size]byte]*http.Transport
 }
 
 func newTransports(rules Rules) *transports {
 	dialer := &net.Dialer{Control: control(rules.AllowNetworks), Timeout: rules.Timeout, KeepAlive: 30 * time.Second, Resolver: rules.Resolver}
 	return &transports{
-		dialer: dialer,
+		dialer:  dialer,
+		clock:   time.Now,
+		renewed: time.Now(),
 		plain: &http.Transport{
 			Proxy:                  nil,
 			DialContext:            paced(rationing(dialer.DialContext)),
@@ -62,12 +70,16 @@ func newTransports(rules Rules) *transports {
 // are too many, any one makes room: its connections end once they are idle.
 // The whole chain counts: it may be mended while the certificate stays.
 func (t *transports) of(certificate *tls.Certificate) *http.Transport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now := t.clock(); now.Sub(t.renewed) >= renewAfter {
+		t.renewed = now
+		t.renew()
+	}
 	if certificate == nil || len(certificate.Certificate) == 0 {
 		return t.plain
 	}
 	key := sha256.Sum256(bytes.Join(certificate.Certificate, nil)) // each says how long it is
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if transport, ok := t.certified[key]; ok {
 		return transport
 	}
@@ -84,9 +96,21 @@ func (t *transports) of(certificate *tls.Certificate) *http.Transport {
 	return transport
 }
 
+// renew lets new calls open connections. Those that are in use end with what
+// they are used for.
+func (t *transports) renew() {
+	t.closeIdle()
+	t.plain = t.plain.Clone()
+	clear(t.certified)
+}
+
 func (t *transports) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.closeIdle()
+}
+
+func (t *transports) closeIdle() {
 	t.plain.CloseIdleConnections()
 	for _, transport := range t.certified {
 		transport.CloseIdleConnections()
