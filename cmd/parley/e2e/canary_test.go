@@ -241,7 +241,7 @@ func TestCanariesAllInOne(t *testing.T) {
 	t.Cleanup(func() { _ = rec.Close() })
 	c := &child{
 		t: t, name: "parley", path: binary(t, "parley"), args: []string{"serve"}, addr: addr, log: newLog(t, dir, "parley"),
-		env: environ(map[string]string{
+		env: testbed.Environ(map[string]string{
 			"PARLEY_HTTP_ADDR": addr, "PARLEY_NATS_ADDR": "127.0.0.1:0", "PARLEY_DATA_DIR": dir,
 			"PARLEY_ENCRYPTION_KEYS": keys, "PARLEY_ROOT_CLIENT_ID": rootID, "PARLEY_ROOT_CLIENT_SECRET": secret,
 			"PARLEY_EGRESS_CA_FILE": rec.CAFile(), "PARLEY_LOG_LEVEL": "debug",

@@ -56,7 +56,7 @@ cluster: { name: parley, listen: %q, advertise: %q, routes: [ %s ], ping_interva
 		}
 		n.children[name] = &child{
 			t: t, name: name, path: os.Args[0], log: newLog(t, dir, name),
-			env: environ(map[string]string{natsConfigVariable: config, natsAddrVariable: addr}),
+			env: testbed.Environ(map[string]string{natsConfigVariable: config, natsAddrVariable: addr}),
 		}
 		n.children[name].start()
 	}

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/parley-dsr/parley/internal/embedded/testbed"
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/topology"
 )
@@ -334,7 +335,7 @@ type reconciled struct {
 func (s *scene) reconcile(pg *cluster) reconciled {
 	s.t.Helper()
 	cmd := exec.Command(binary(s.t, "parley"), "reconcile")
-	cmd.Env = environ(map[string]string{
+	cmd.Env = testbed.Environ(map[string]string{
 		"PARLEY_NATS_URL": s.natsURL, "PARLEY_DATABASE_URL": pg.databases()["orchestrator"], "PARLEY_ENCRYPTION_KEYS": s.keys,
 		"PARLEY_LOG_LEVEL": "error",
 	})

@@ -67,7 +67,7 @@ func openShop(t *testing.T, settings map[string]string) *shop {
 	s.configure()
 	s.executor = &child{
 		t: t, name: "executor", path: binary(t, "executor"), log: newLog(t, s.dir, "executor"),
-		env: append(environ(nil), "DATABASE_URL="+s.database, "NATS_URL="+s.natsURL, "RESULTS_DIR="+s.results, "TAKEOVER=1s"),
+		env: append(testbed.Environ(nil), "DATABASE_URL="+s.database, "NATS_URL="+s.natsURL, "RESULTS_DIR="+s.results, "TAKEOVER=1s"),
 	}
 	return s
 }

@@ -79,7 +79,7 @@ func guard(t *testing.T, h *house, config string, users []string) *guarded {
 		name, key, _ := strings.Cut(strings.TrimSpace(line), "=")
 		env[name] = key
 	}
-	h.nats = &child{t: t, name: "nats", path: os.Args[0], log: newLog(t, h.dir, "nats"), env: environ(env)}
+	h.nats = &child{t: t, name: "nats", path: os.Args[0], log: newLog(t, h.dir, "nats"), env: testbed.Environ(env)}
 	h.nats.start()
 	return g
 }
@@ -101,7 +101,7 @@ func (g *guarded) parley(args ...string) string {
 		all["PARLEY_DATABASE_URL"] = g.database["orchestrator"]
 	}
 	cmd := exec.CommandContext(g.t.Context(), binary(g.t, "parley"), args...)
-	cmd.Env = environ(all)
+	cmd.Env = testbed.Environ(all)
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {

@@ -83,7 +83,7 @@ func (h *house) startNATS() {
 	h.natsURL, h.natsDir = "nats://"+addr, filepath.Join(h.dir, "nats")
 	h.nats = &child{
 		t: h.t, name: "nats", path: os.Args[0], log: newLog(h.t, h.dir, "nats"),
-		env: environ(map[string]string{natsDirVariable: h.natsDir, natsAddrVariable: addr}),
+		env: testbed.Environ(map[string]string{natsDirVariable: h.natsDir, natsAddrVariable: addr}),
 	}
 	h.nats.start()
 }
@@ -126,7 +126,7 @@ func (h *house) service(name string, settings map[string]string) *child {
 	maps.Copy(all, settings)
 	return &child{
 		t: h.t, name: name, path: binary(h.t, "parley-"+name), addr: addr,
-		env: environ(all), log: newLog(h.t, h.dir, name),
+		env: testbed.Environ(all), log: newLog(h.t, h.dir, name),
 	}
 }
 

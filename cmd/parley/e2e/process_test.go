@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -174,19 +173,4 @@ func (l *logFile) String() string {
 func (l *logFile) tail() string {
 	lines := strings.Split(strings.TrimSpace(l.String()), "\n")
 	return strings.Join(lines[max(0, len(lines)-15):], "\n")
-}
-
-// environ is the environment of this process without Parley's settings, with
-// the given ones.
-func environ(settings map[string]string) []string {
-	var env []string
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "PARLEY_") {
-			env = append(env, v)
-		}
-	}
-	for name, value := range settings {
-		env = append(env, name+"="+value)
-	}
-	return env
 }

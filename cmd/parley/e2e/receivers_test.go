@@ -69,7 +69,7 @@ func (h *house) playReceiver(t *testing.T, l language) {
 	addr := testbed.FreeAddr(t)
 	c := &child{
 		t: t, name: l.name, path: path, args: command[1:], addr: addr, log: newLog(t, t.TempDir(), l.name),
-		env: append(environ(map[string]string{"PARLEY_URL": h.origin}), "LISTEN="+addr, "SIGNING_SECRET="+secret),
+		env: append(testbed.Environ(map[string]string{"PARLEY_URL": h.origin}), "LISTEN="+addr, "SIGNING_SECRET="+secret),
 	}
 	c.start()
 	eventually(t, func() (bool, string) {

@@ -245,7 +245,7 @@ func (r *rotating) parley(args ...string) []byte {
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary(r.t, "parley"), args...)
-	cmd.Env = environ(map[string]string{
+	cmd.Env = testbed.Environ(map[string]string{
 		"PARLEY_NATS_URL": r.natsURL, "PARLEY_DATABASE_URL": r.postgres.URL("postgres"), "PARLEY_ENCRYPTION_KEYS": r.keys,
 		"PARLEY_ACCESS_TOKEN_TTL": accessTokenTTL, "PARLEY_DATA_DIR": r.dir,
 	})

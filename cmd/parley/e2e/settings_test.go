@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parley-dsr/parley/internal/embedded/testbed"
 	"github.com/parley-dsr/parley/internal/keyring"
 )
 
@@ -54,7 +55,7 @@ func TestBadSettings(t *testing.T) {
 	}
 	refuse := func(t *testing.T, program string, settings map[string]string, variable string) {
 		t.Parallel()
-		c := &child{t: t, name: program, path: binary(t, program), env: environ(settings), log: newLog(t, t.TempDir(), program)}
+		c := &child{t: t, name: program, path: binary(t, program), env: testbed.Environ(settings), log: newLog(t, t.TempDir(), program)}
 		if program == "parley" {
 			c.args = []string{"serve"}
 		}
@@ -121,7 +122,7 @@ func TestTakenPort(t *testing.T) {
 				settings["PARLEY_NATS_URL"] = "nats://127.0.0.1:1"
 			}
 			settings[tt.variable] = taken
-			c.env = environ(settings)
+			c.env = testbed.Environ(settings)
 			c.start()
 			if err := c.wait(); err == nil {
 				t.Error("ended without an error")
@@ -140,7 +141,7 @@ func TestNoPostgres(t *testing.T) {
 	empty := t.TempDir()
 	c := &child{
 		t: t, name: "parley", path: binary(t, "parley"), args: []string{"serve"}, log: newLog(t, empty, "parley"),
-		env: environ(map[string]string{
+		env: testbed.Environ(map[string]string{
 			"PARLEY_HTTP_ADDR": "127.0.0.1:0", "PARLEY_NATS_ADDR": "127.0.0.1:0", "PARLEY_DATA_DIR": t.TempDir(),
 			"PARLEY_POSTGRES_BIN": empty, "PARLEY_LOG_LEVEL": "error",
 		}),
@@ -175,7 +176,7 @@ func TestOldNATS(t *testing.T) {
 			t.Parallel()
 			c := &child{
 				t: t, name: name, path: binary(t, "parley-"+name), log: newLog(t, t.TempDir(), name),
-				env: environ(map[string]string{
+				env: testbed.Environ(map[string]string{
 					"PARLEY_HTTP_ADDR": "127.0.0.1:0", "PARLEY_NATS_URL": "nats://" + l.Addr().String(),
 					"PARLEY_ENCRYPTION_KEYS": keys, "PARLEY_ROOT_CLIENT_ID": rootID, "PARLEY_ROOT_CLIENT_SECRET": rootSecret,
 					"PARLEY_EXECUTION": "immediate", "PARLEY_DATABASE_URL": "postgres://127.0.0.1:1/x", "PARLEY_LOG_LEVEL": "error",

@@ -26,7 +26,7 @@ type seen struct {
 
 func (h *house) subscriber(name string, args ...string) *child {
 	return &child{
-		t: h.t, name: name, path: binary(h.t, "subscriber"), env: environ(nil), log: newLog(h.t, h.dir, name),
+		t: h.t, name: name, path: binary(h.t, "subscriber"), env: testbed.Environ(nil), log: newLog(h.t, h.dir, name),
 		args: append([]string{"-nats", h.natsURL}, args...),
 	}
 }

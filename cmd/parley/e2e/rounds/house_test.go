@@ -92,7 +92,7 @@ func (h *house) startNATS() error {
 	}
 	h.nats = &process{
 		name: "nats", path: os.Args[0], addr: addr,
-		env: environ(map[string]string{natsConfigVariable: file, natsAddrVariable: addr}),
+		env: testbed.Environ(map[string]string{natsConfigVariable: file, natsAddrVariable: addr}),
 	}
 	h.t.Cleanup(h.nats.kill)
 	if err := h.nats.start(); err != nil {
@@ -153,7 +153,7 @@ func (h *house) startService(name string, settings map[string]string) error {
 	for key, value := range settings {
 		all[key] = value
 	}
-	p := &process{name: name, path: filepath.Join(dir, "parley-"+name), addr: addr, env: environ(all)}
+	p := &process{name: name, path: filepath.Join(dir, "parley-"+name), addr: addr, env: testbed.Environ(all)}
 	h.services[name], h.ways[name] = p, to
 	h.t.Cleanup(p.kill)
 	return p.start()

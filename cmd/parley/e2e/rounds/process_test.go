@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -142,19 +141,4 @@ func (o *output) String() string {
 func (o *output) tail() string {
 	lines := strings.Split(strings.TrimSpace(o.String()), "\n")
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
-}
-
-// environ is the environment of this process without Parley's settings, with
-// the given ones.
-func environ(settings map[string]string) []string {
-	var env []string
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "PARLEY_") {
-			env = append(env, v)
-		}
-	}
-	for name, value := range settings {
-		env = append(env, name+"="+value)
-	}
-	return env
 }

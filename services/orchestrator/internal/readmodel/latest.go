@@ -1,19 +1,6 @@
 package readmodel
 
-import (
-	"strconv"
-	"strings"
-)
+import "github.com/parley-dsr/parley/internal/schema"
 
 // LatestMigration is the number of the newest migration of this version.
-func LatestMigration() int64 {
-	files, _ := migrations.ReadDir("migrations") // it is in the binary
-	latest := int64(0)
-	for _, f := range files {
-		number, _, _ := strings.Cut(f.Name(), "_")
-		if n, err := strconv.ParseInt(number, 10, 64); err == nil {
-			latest = max(latest, n)
-		}
-	}
-	return latest
-}
+func LatestMigration() int64 { return schema.Latest(migrations, "migrations") }
