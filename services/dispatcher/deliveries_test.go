@@ -78,7 +78,8 @@ func TestOverdueWhileTheCallIsMade(t *testing.T) {
 	<-slow.begun
 	consumer, err := b.js.Consumer(t.Context(), events.StreamWork, laneConsumer("con_1").Durable)
 	must(t, err)
-	hasty := consumer.CachedInfo().Config
+	patient := consumer.CachedInfo().Config
+	hasty := patient
 	hasty.AckWait = 50 * time.Millisecond
 	_, err = b.js.UpdateConsumer(t.Context(), events.StreamWork, hasty)
 	must(t, err)
@@ -87,6 +88,9 @@ func TestOverdueWhileTheCallIsMade(t *testing.T) {
 		must(t, err)
 		return info.Delivered.Consumer > 4
 	})
+	// An acknowledgement takes its time on a busy machine.
+	_, err = b.js.UpdateConsumer(t.Context(), events.StreamWork, patient)
+	must(t, err)
 	close(slow.release)
 	b.expect(events.WebhookSucceeded, events.OutcomeOK)
 	b.settled()
