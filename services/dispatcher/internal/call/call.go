@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -182,6 +183,8 @@ func (c *Caller) handle(ctx context.Context, call work.Call) (lane.Health, error
 // health says what the attempt showed of the receiver.
 func health(made result) lane.Health {
 	switch {
+	case made.outcome == events.OutcomeStatus && made.status == http.StatusInternalServerError:
+		return lane.Broken // an outage, or what this one call meets in the receiver
 	case retry.Down(made.outcome, made.status):
 		return lane.Down
 	case made.status == 0:

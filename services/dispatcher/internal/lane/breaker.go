@@ -19,6 +19,9 @@ const (
 	Up
 	// Down: there was no answer, or one that says that the receiver fails.
 	Down
+	// Broken: the receiver answered that it failed, which may be for this call
+	// alone. Among calls as they come it is as good as Down.
+	Broken
 )
 
 // When a breaker opens, and for how long. The cool-down doubles with every
@@ -30,11 +33,14 @@ const (
 	firstCoolDown   = 10 * time.Second
 	longestCoolDown = 5 * time.Minute
 	spread          = 0.2
+	// brokenAtMost is how many calls a trial makes where each is Broken: those
+	// that were first in the lane may be the ones that can never succeed.
+	brokenAtMost = 3
 )
 
 // breaker says whether the receiver of a lane may be called. It is closed (it
 // may), open (not before the cool-down is over), or half-open (one call is let
-// through, and what comes of it decides).
+// through, and what comes of it decides; where it is Broken, another).
 //
 // Each time it changes it takes a new circuit. A call reports to the circuit
 // under which it began, so that one that hung since before the outage was
@@ -47,6 +53,7 @@ type breaker struct {
 	coolDown time.Duration // zero while closed
 	opened   chan struct{} // closed while the breaker is not
 	changed  time.Time
+	broken   int // calls of this trial that told no more than that they are
 }
 
 type circuit = circuitbreaker.CircuitBreaker[any]
@@ -82,6 +89,11 @@ func (b *breaker) report(began circuit, h Health) {
 		return
 	}
 	before := began.State()
+	if h == Broken && before == circuitbreaker.HalfOpenState {
+		if b.broken++; b.broken < brokenAtMost {
+			return
+		}
+	}
 	if h == Up {
 		began.RecordSuccess()
 	} else {
@@ -126,6 +138,7 @@ func (b *breaker) try() time.Duration {
 			return wait
 		}
 		b.circuit.HalfOpen()
+		b.broken = 0
 	}
 	return 0
 }

@@ -76,6 +76,38 @@ func TestBreakerCoolsDown(t *testing.T) {
 	})
 }
 
+// The first calls of a lane may be those that can never succeed: a trial is not
+// decided by one of them.
+func TestBreakerTriesAnotherCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(firstCoolDown, longestCoolDown)
+		for range failuresInARow {
+			b.begin()(Broken)
+		}
+		for range 2 {
+			wait := b.try()
+			if wait == 0 || b.closed() {
+				t.Fatal("not open")
+			}
+			time.Sleep(wait) //nolint:forbidigo // the clock is the bubble's
+			for range brokenAtMost {
+				if b.try() != 0 {
+					t.Fatal("the trial is over")
+				}
+				b.begin()(Broken)
+			}
+		}
+		time.Sleep(b.try()) //nolint:forbidigo // the clock is the bubble's
+		b.try()
+		b.begin()(Broken)
+		b.begin()(Up)
+		if !b.closed() {
+			t.Error("open although a call of the trial succeeded")
+		}
+	})
+}
+
 // What a call tells that began before the breaker changed does not count.
 func TestBreakerIgnoresStragglers(t *testing.T) {
 	t.Parallel()
