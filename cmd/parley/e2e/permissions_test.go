@@ -173,8 +173,8 @@ func powers() []power {
 		{name: "halt", publish: "$KV.dsr_halted.pri_1_1", whose: []string{c}},
 		{name: "read a halt", publish: "$JS.API.DIRECT.GET.KV_dsr_halted.$KV.dsr_halted.pri_1_1", whose: []string{c}},
 		{name: "peek at the work", publish: "$JS.API.STREAM.MSG.GET.DSR_WORK", whose: []string{o, d}},
-		{name: "peek at the facts", publish: "$JS.API.DIRECT.GET.DSR_EVENTS", whose: []string{o}},
-		{name: "peek at the facts at their leader", publish: "$JS.API.STREAM.MSG.GET.DSR_EVENTS", whose: []string{o}},
+		{name: "peek at the facts", publish: "$JS.API.DIRECT.GET.DSR_EVENTS", whose: []string{o, d}},
+		{name: "peek at the facts at their leader", publish: "$JS.API.STREAM.MSG.GET.DSR_EVENTS", whose: []string{o, d}},
 		{name: "hear facts without taking them", listen: "dsr.event.*.*.*", whose: []string{o}},
 
 		{name: "subscribe to the facts", publish: "$JS.API.CONSUMER.CREATE.DSR_EVENTS.observer-audit", whose: []string{audit, o}},
