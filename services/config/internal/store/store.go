@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/services/config/internal/store/db"
 )
 
@@ -67,8 +68,13 @@ func Open(url string, o Options) (*Store, error) {
 	return &Store{pool: pool, options: o}, nil
 }
 
-// Close ends the connections.
-func (s *Store) Close() { s.pool.Close() }
+// closeWithin is how long a database that hangs keeps a process from its end.
+const closeWithin = 2 * time.Second
+
+// Close ends the connections. It does not wait for a database that hangs: a
+// connection on which it was asked something takes a quarter of a minute to give
+// that up.
+func (s *Store) Close() { process.Within(closeWithin, s.pool.Close) }
 
 // Ping says whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return classify(s.pool.Ping(ctx)) }

@@ -34,6 +34,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
+	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel/db"
 )
 
@@ -92,19 +93,7 @@ func preferIndexes(ctx context.Context, conn *pgx.Conn) error {
 // Close gives the connections back. It does not wait for a database that hangs:
 // a connection on which it was asked something takes a quarter of a minute to
 // give that up.
-func (s *Store) Close() {
-	closed := make(chan struct{})
-	go func() {
-		defer close(closed)
-		s.pool.Close()
-	}()
-	timer := time.NewTimer(closeWithin)
-	defer timer.Stop()
-	select {
-	case <-closed:
-	case <-timer.C:
-	}
-}
+func (s *Store) Close() { process.Within(closeWithin, s.pool.Close) }
 
 // Migrate brings the schema up to date. Several replicas may do it at once: a
 // lock in the database lets one after the other. Until it has succeeded every
