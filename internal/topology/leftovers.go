@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,23 +24,25 @@ type Leftovers struct {
 }
 
 // Clean acknowledges once more what was done, and says how many messages those
-// were. It stops at the first that was not, and gives its sequence, otherwise 0.
+// were. It stops at the first that was not, and gives it, otherwise nil.
 //
 // It looks at messages of the filter up to the place up to which all are
 // acknowledged; others are left alone.
-func (l Leftovers) Clean(ctx context.Context, nc *nats.Conn) (acknowledged int, passed uint64, err error) {
+func (l Leftovers) Clean(ctx context.Context, nc *nats.Conn) (acknowledged int, passed *jetstream.RawStreamMsg, err error) {
 	for next := uint64(1); ; {
 		msg, info, err := l.next(ctx, next)
 		if msg == nil || err != nil {
-			return acknowledged, 0, err
+			return acknowledged, nil, err
 		}
 		if l.Done != nil {
-			if done, err := l.Done(ctx, msg); !done || err != nil {
-				return acknowledged, msg.Sequence, err
+			if done, err := l.Done(ctx, msg); err != nil {
+				return acknowledged, nil, err
+			} else if !done {
+				return acknowledged, msg, nil
 			}
 		}
 		if err := ackAgain(ctx, nc, info, msg.Sequence); err != nil {
-			return acknowledged, 0, err
+			return acknowledged, nil, err
 		}
 		acknowledged++
 		next = msg.Sequence + 1
@@ -70,21 +73,38 @@ func (l Leftovers) next(ctx context.Context, from uint64) (*jetstream.RawStreamM
 	return msg, c.CachedInfo(), nil
 }
 
-// Again has the consumer go back to a message that it has passed. Where others of
-// its messages are in hand, which would be delivered again too, it does nothing
-// and says so.
-func (l Leftovers) Again(ctx context.Context, passed uint64) (bool, error) {
+// Replace takes a message out that the consumer has passed, after it was put into
+// the stream anew.
+func (l Leftovers) Replace(ctx context.Context, nc *nats.Conn, passed *jetstream.RawStreamMsg, put func(context.Context, *jetstream.RawStreamMsg) error) error {
+	if err := put(ctx, passed); err != nil {
+		return fmt.Errorf("topology: put anew what was passed over: %w", err)
+	}
 	c, err := l.Stream.Consumer(ctx, l.Consumer)
-	if err == nil && c.CachedInfo().NumAckPending > 0 {
-		return false, nil
-	}
-	if err == nil {
-		_, err = l.Stream.ResetConsumerToSequence(ctx, l.Consumer, passed)
-	}
 	if err != nil {
-		return false, fmt.Errorf("topology: deliver what was passed over: %w", err)
+		return fmt.Errorf("topology: leftovers: %w", err)
 	}
-	return true, nil
+	return ackAgain(ctx, nc, c.CachedInfo(), passed.Sequence)
+}
+
+// Candidate is a message that its consumer seems to have passed. What tells that
+// it was done may be on its way, and somebody may still be at it; so it is
+// believed when it has stood for as long as a message may be in somebody's hands.
+type Candidate struct {
+	sequence uint64
+	since    time.Time
+}
+
+// Stands notes what was seen, nil for nothing, and says whether it has stood for
+// so long.
+func (c *Candidate) Stands(passed *jetstream.RawStreamMsg, after time.Duration) bool {
+	if passed == nil {
+		*c = Candidate{}
+		return false
+	}
+	if c.sequence != passed.Sequence {
+		*c = Candidate{sequence: passed.Sequence, since: time.Now()}
+	}
+	return time.Since(c.since) >= after
 }
 
 // ackAgain sends the acknowledgement of a message that was delivered to

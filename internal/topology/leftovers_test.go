@@ -3,6 +3,7 @@ package topology_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -81,8 +82,8 @@ func TestLeftoversAreTakenOut(t *testing.T) {
 	t.Parallel()
 	l := leave(t)
 	for _, want := range []int{1, 0} {
-		if n, passed, err := l.Clean(t.Context(), l.nc); n != want || passed != 0 || err != nil {
-			t.Errorf("%d left over, %d passed, %v, want %d", n, passed, err, want)
+		if n, passed, err := l.Clean(t.Context(), l.nc); n != want || passed != nil || err != nil {
+			t.Errorf("%d left over, %v passed, %v, want %d", n, passed, err, want)
 		}
 	}
 	info, err := l.Stream.Info(t.Context(), jetstream.WithSubjectFilter(">"))
@@ -92,27 +93,42 @@ func TestLeftoversAreTakenOut(t *testing.T) {
 	}
 	nobody := l.Leftovers
 	nobody.Consumer, nobody.Filter = "lane-none", events.CallFilter
-	if n, passed, err := nobody.Clean(t.Context(), l.nc); n != 0 || passed != 0 || err != nil {
-		t.Errorf("without calls and lanes: %d, %d, %v", n, passed, err)
+	if n, passed, err := nobody.Clean(t.Context(), l.nc); n != 0 || passed != nil || err != nil {
+		t.Errorf("without calls and lanes: %d, %v, %v", n, passed, err)
 	}
 }
 
-// What was not done is delivered, once nothing else would be delivered again.
-func TestLeftoversAreDelivered(t *testing.T) {
+// What was not done is put into the stream anew, while others are in hand.
+func TestLeftoversAreReplaced(t *testing.T) {
 	t.Parallel()
 	l := leave(t)
 	l.Done = func(context.Context, *jetstream.RawStreamMsg) (bool, error) { return false, nil }
 	n, passed, err := l.Clean(t.Context(), l.nc)
-	if n != 0 || passed != 1 || err != nil {
-		t.Fatalf("%d left over, %d passed, %v, want the first message", n, passed, err)
+	if n != 0 || err != nil || passed == nil || passed.Sequence != 1 {
+		t.Fatalf("%d left over, %v passed, %v, want the first message", n, passed, err)
 	}
-	if again, err := l.Again(t.Context(), passed); again || err != nil {
-		t.Errorf("delivered again %t (%v) while another message is in hand", again, err)
-	}
-	check(t, l.inHand.DoubleAck(t.Context()))
-	if again, err := l.Again(t.Context(), passed); !again || err != nil {
-		t.Errorf("delivered again %t, %v", again, err)
-	}
-	check(t, l.next(t, "pri_left").DoubleAck(t.Context()))
+	put := func(_ context.Context, msg *jetstream.RawStreamMsg) error { return l.nc.Publish(msg.Subject, msg.Data) }
+	check(t, l.Replace(t.Context(), l.nc, passed, put))
 	check(t, l.next(t, "pri_waits").DoubleAck(t.Context()))
+	check(t, l.next(t, "pri_left").DoubleAck(t.Context()))
+	if n, passed, err := l.Clean(t.Context(), l.nc); n != 0 || passed != nil || err != nil {
+		t.Errorf("after it was replaced: %d left over, %v passed, %v", n, passed, err)
+	}
+}
+
+func TestCandidate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var c topology.Candidate
+		one, two := &jetstream.RawStreamMsg{Sequence: 1}, &jetstream.RawStreamMsg{Sequence: 2}
+		for i, step := range []struct {
+			seen   *jetstream.RawStreamMsg
+			stands bool
+		}{{one, false}, {one, false}, {one, true}, {two, false}, {one, false}, {one, false}, {nil, false}, {one, false}, {one, false}, {one, true}} {
+			if got := c.Stands(step.seen, 2*time.Second); got != step.stands {
+				t.Errorf("look %d: %t", i, got)
+			}
+			time.Sleep(time.Second) //nolint:forbidigo // the clock is the bubble's
+		}
+	})
 }

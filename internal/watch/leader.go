@@ -7,11 +7,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// rewindsAtMost is how often it is tried to put a consumer back. A server that
+// cannot do it will not at the next look either.
+const rewindsAtMost = 6
+
 // led is what a consumer had acknowledged when it was last looked at, and under
 // which leader.
 type led struct {
 	leader string
 	floor  uint64
+	tried  int // how often it was tried to put it back
 }
 
 // Rewinding has consumers go back that have got another leader, to where they
@@ -34,8 +39,15 @@ func (w *Watch) follow(ctx context.Context, info *jetstream.ConsumerInfo) {
 	w.mu.Lock()
 	before, known := w.led[name]
 	w.mu.Unlock()
-	if known && before.leader != now.leader && !w.rewind(ctx, info, before.floor) {
-		return // at the next look
+	// One that stands further back was made anew, or its store went back: it has
+	// passed nothing over, and would, were it put forward.
+	if known && before.leader != now.leader && before.floor < now.floor {
+		if !w.rewind(ctx, info, before.floor) && before.tried < rewindsAtMost {
+			before.tried++
+			now = before // at the next look
+		} else {
+			now.floor = before.floor
+		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -22,6 +22,7 @@ func TestCallsThatTheirLaneHasPassed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.settings.date = 50 * time.Millisecond
+	b.settings.DeliveryTimeout = time.Second // so much more than half a minute a call must seem to be passed
 	var posts atomic.Int32
 	b.connection("con_1", catalog.Secrets{URL: b.receiver(func(w http.ResponseWriter, _ *http.Request) {
 		posts.Add(1)

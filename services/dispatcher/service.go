@@ -87,6 +87,7 @@ func keepLanes(ctx context.Context, s Settings, d process.Deps, gate *process.Ga
 		Overdue:     s.overdue,
 		Date:        s.date,
 		Done:        caller.Done,
+		Again:       caller.Again,
 		Logger:      d.Logger,
 		Registry:    d.Registry,
 	}, caller.Handle)

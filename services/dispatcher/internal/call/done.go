@@ -41,3 +41,13 @@ func (c *Caller) Done(ctx context.Context, msg *jetstream.RawStreamMsg) (bool, e
 		next = fact.Sequence + 1
 	}
 }
+
+// Again puts an attempt into the stream anew, in place of a message that nobody
+// will be given.
+func (c *Caller) Again(ctx context.Context, msg *jetstream.RawStreamMsg) error {
+	var call work.Call
+	if err := stored.Decode(msg.Data, &call); err != nil {
+		return fmt.Errorf("call: decode: %w", err)
+	}
+	return c.repeat(ctx, call, msg.Sequence, afterSilence)
+}

@@ -43,7 +43,7 @@ func (c *Caller) live(ctx context.Context, call work.Call, meta *jetstream.MsgMe
 		return health, err
 	}
 	call.Abandoned = 0
-	if c.repeat(ctx, call, meta, afterFailure) != nil {
+	if c.repeat(ctx, call, meta.Sequence.Stream, afterFailure) != nil {
 		return health, err
 	}
 	c.Logger.Warn("a call could not be handled, it comes again", "call_id", call.CallID, "attempt", call.Attempt,
@@ -59,13 +59,13 @@ func (c *Caller) abandon(ctx context.Context, call work.Call, meta *jetstream.Ms
 	}
 	c.Logger.Warn("a call was taken up often and nobody said what came of it; it is tried anew",
 		"call_id", call.CallID, "attempt", call.Attempt, "delivered", meta.NumDelivered)
-	return c.repeat(ctx, call, meta, afterSilence)
+	return c.repeat(ctx, call, meta.Sequence.Stream, afterSilence)
 }
 
 // repeat puts the same attempt into the stream anew, where it waits for a while.
 // Its id names the message that it takes the place of.
-func (c *Caller) repeat(ctx context.Context, call work.Call, meta *jetstream.MsgMetadata, pause time.Duration) error {
-	id := fmt.Sprintf("%s.%d.after.%d", call.CallID, call.Attempt, meta.Sequence.Stream)
+func (c *Caller) repeat(ctx context.Context, call work.Call, sequence uint64, pause time.Duration) error {
+	id := fmt.Sprintf("%s.%d.after.%d", call.CallID, call.Attempt, sequence)
 	_, err := c.put(ctx, call, id, wholeSecond(c.Clock().Add(pause)))
 	return err
 }

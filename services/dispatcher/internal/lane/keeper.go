@@ -39,6 +39,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/internal/watch"
 	"github.com/parley-dsr/parley/pkg/events"
 )
@@ -72,7 +73,9 @@ type Config struct {
 	Date time.Duration
 	// Done says whether what a message orders was done, for one that its lane
 	// has passed.
-	Done     func(ctx context.Context, msg *jetstream.RawStreamMsg) (bool, error)
+	Done func(ctx context.Context, msg *jetstream.RawStreamMsg) (bool, error)
+	// Again puts such a message into the stream anew.
+	Again    func(ctx context.Context, msg *jetstream.RawStreamMsg) error
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
 }
@@ -81,6 +84,8 @@ const (
 	// forgetBreaker is how long a breaker is kept for a lane without work.
 	forgetBreaker = time.Hour
 	dateEvery     = 10 * time.Second
+	// longestSweep is the longest pause between two looks for work.
+	longestSweep = 30 * time.Second
 )
 
 // Keeper opens and closes the lanes.
@@ -93,9 +98,9 @@ type Keeper struct {
 
 	busy     prometheus.Gauge
 	inFlight prometheus.Gauge
-	dated    time.Time         // of the sweep alone, as is
-	timer    uint64            // the sequence of the last timer that was looked at
-	passed   map[string]uint64 // by connection, a call that its lane seemed to have passed at the last look
+	dated    time.Time                     // of the sweep alone, as is
+	timer    uint64                        // the sequence of the last timer that was looked at
+	passed   map[string]topology.Candidate // by connection, calls that lanes seem to have passed
 
 	mu    sync.Mutex
 	lanes map[string]*lane
@@ -111,6 +116,7 @@ type Keeper struct {
 func NewKeeper(js jetstream.JetStream, stream jetstream.Stream, config Config, handler Handler) *Keeper {
 	k := &Keeper{
 		config: config, js: js, stream: stream, handler: handler, watch: watch.New(js, config.Logger, config.Registry), lanes: map[string]*lane{}, breakers: map[string]*breaker{},
+		passed: map[string]topology.Candidate{},
 		busy: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "parley_dispatcher_lanes", Help: "Lanes that are being pulled.",
 		}),
@@ -152,22 +158,25 @@ func (k *Keeper) drain(interrupt context.CancelFunc) {
 }
 
 // sweepUntil looks for work until ctx ends. A look at a stream with very many
-// calls takes long; the pause grows with it, so that looking never takes more
-// than a twentieth of the time.
+// calls takes long; the pause grows with it, so that looking takes no more than a
+// twentieth of the time, or half a minute between two.
 func (k *Keeper) sweepUntil(ctx, handling context.Context) {
 	for ctx.Err() == nil {
-		began := time.Now()
-		k.sweep(ctx, handling)
-		pause := time.NewTimer(max(k.config.Sweep, 20*time.Since(began)))
+		began, pause := time.Now(), k.config.Sweep
+		if k.sweep(ctx, handling) {
+			pause = max(pause, min(20*time.Since(began), longestSweep))
+		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-			pause.Stop()
-		case <-pause.C:
+			timer.Stop()
+		case <-timer.C:
 		}
 	}
 }
 
-func (k *Keeper) sweep(ctx, handling context.Context) {
+// sweep says whether the stream has told what it holds.
+func (k *Keeper) sweep(ctx, handling context.Context) bool {
 	looking, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	waiting, err := k.pending(looking)
@@ -175,12 +184,13 @@ func (k *Keeper) sweep(ctx, handling context.Context) {
 		if ctx.Err() == nil {
 			k.config.Logger.Warn("cannot look for calls", "error", err)
 		}
-		return
+		return false
 	}
 	for connectionID := range waiting {
 		k.open(ctx, handling, connectionID)
 	}
 	k.note(looking, waiting)
+	return true
 }
 
 // note keeps what the sweep has seen, for the metrics. Since when calls wait

@@ -21,7 +21,7 @@ import (
 // nobody, which is taken up, and behind one that was taken up, which goes.
 func TestASubmissionThatWasPassedOver(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *transition.Config) { c.CleanEvery = 50 * time.Millisecond })
+	b := setup(t, func(c *transition.Config) { c.CleanEvery, c.CleanAfter = 50*time.Millisecond, 200*time.Millisecond })
 	b.policy(nil, nil)
 	ctx := t.Context()
 	submit := func(id string) {

@@ -82,6 +82,9 @@ type Config struct {
 	// CleanEvery is the pause between two looks for commands that the consumer
 	// has passed; zero is the default.
 	CleanEvery time.Duration
+	// CleanAfter is how long a submission must seem to have been passed before
+	// it is put into the stream anew; zero is the default.
+	CleanAfter time.Duration
 	// Workers is the number of inputs that are handled at the same time.
 	Workers int
 }
