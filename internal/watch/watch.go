@@ -49,24 +49,20 @@ type Watch struct {
 	every   time.Duration
 	after   time.Duration
 
-	rewinds bool
-
 	mu      sync.Mutex
 	stalled map[string]uint64 // what was acknowledged when a consumer stalled, by its name
-	led     map[string]led    // by the name of the consumer
 }
 
 // Resetter is the part of jetstream.JetStream with which a consumer begins
-// again after what it has acknowledged, or at a place.
+// again after what it has acknowledged.
 type Resetter interface {
 	ResetConsumer(ctx context.Context, stream, consumer string) (*jetstream.ConsumerResetResponse, error)
-	ResetConsumerToSequence(ctx context.Context, stream, consumer string, sequence uint64) (*jetstream.ConsumerResetResponse, error)
 }
 
 // New gives a watch that keeps its metrics in the registry.
 func New(resets Resetter, logger *slog.Logger, r prometheus.Registerer) *Watch {
 	return &Watch{
-		resets: resets, logger: logger, metrics: newMetrics(r), every: lookEvery, after: stalledAfter, stalled: map[string]uint64{}, led: map[string]led{},
+		resets: resets, logger: logger, metrics: newMetrics(r), every: lookEvery, after: stalledAfter, stalled: map[string]uint64{},
 	}
 }
 
@@ -121,7 +117,6 @@ func (w *Watch) look(ctx context.Context, c Consumer, end context.CancelCauseFun
 		cancel()
 		if err == nil { // NATS that does not answer, or a consumer that is gone, is for others to say
 			w.metrics.show(info)
-			w.follow(ctx, info)
 			place.move(info)
 			if place.stalled(info, w.after, holds) {
 				w.restart(ctx, info)
@@ -161,7 +156,7 @@ func (w *Watch) restart(ctx context.Context, info *jetstream.ConsumerInfo) {
 func (w *Watch) again(info *jetstream.ConsumerInfo) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	name := nameOf(info)
+	name := info.Stream + "." + info.Name
 	floor, before := w.stalled[name]
 	w.stalled[name] = info.AckFloor.Stream
 	return before && floor == info.AckFloor.Stream

@@ -119,7 +119,7 @@ func (v *service) feeds(b buckets) (records, facts *readmodel.Feed) {
 	lag := process.Register(v.deps.Registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "parley_orchestrator_readmodel_lag", Help: "Messages that the read model has not projected yet, by feed.",
 	}, []string{"feed"}))
-	w := watch.New(v.js, v.deps.Logger, v.deps.Registry).Rewinding()
+	w := watch.New(v.js, v.deps.Logger, v.deps.Registry)
 	return readmodel.NewRecordsFeed(v.store, v.js, b.requests, v.deps.Logger, lag.WithLabelValues("records")).Watched(w),
 		readmodel.NewEventsFeed(v.store, v.js, v.deps.Logger, lag.WithLabelValues("events")).Watched(w)
 }

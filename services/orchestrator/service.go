@@ -232,7 +232,7 @@ func (v *service) loop(b buckets) *transition.Loop {
 		ManualApproval: s.ManualApproval, IdentityTTL: s.IdentityTTL, Retention: s.RequestRetention,
 		Apply: readmodel.NewInline(v.store).Apply, Show: v.show,
 		Logger: v.deps.Logger, Metrics: transition.NewMetrics(v.deps.Registry), Clock: v.deps.Clock,
-		Tracer: tracing.New(v.deps.Traces), Watch: watch.New(v.js, v.deps.Logger, v.deps.Registry).Rewinding(),
+		Tracer: tracing.New(v.deps.Traces), Watch: watch.New(v.js, v.deps.Logger, v.deps.Registry),
 	})
 }
 

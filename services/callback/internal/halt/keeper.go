@@ -74,7 +74,7 @@ func NewKeeper(o Options) *Keeper {
 	return &Keeper{
 		js: o.JetStream, halted: o.Halted, requests: o.Requests,
 		logger: o.Logger, metrics: newMetrics(o.Registry), clock: o.Clock, tracer: o.Tracer,
-		watch: watch.New(o.JetStream, o.Logger, o.Registry).Rewinding(),
+		watch: watch.New(o.JetStream, o.Logger, o.Registry),
 	}
 }
 

@@ -157,22 +157,30 @@ func (k *Keeper) drain(interrupt context.CancelFunc) {
 	k.calls.Wait()
 }
 
-// sweepUntil looks for work until ctx ends. A look at a stream with very many
-// calls takes long; the pause grows with it, so that looking takes no more than a
-// twentieth of the time, or half a minute between two.
+// sweepUntil looks for work until ctx ends.
 func (k *Keeper) sweepUntil(ctx, handling context.Context) {
 	for ctx.Err() == nil {
-		began, pause := time.Now(), k.config.Sweep
-		if k.sweep(ctx, handling) {
-			pause = max(pause, min(20*time.Since(began), longestSweep))
-		}
-		timer := time.NewTimer(pause)
+		began := time.Now()
+		looked := k.sweep(ctx, handling)
+		pause := time.NewTimer(pauseAfter(k.config.Sweep, time.Since(began), looked))
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-		case <-timer.C:
+			pause.Stop()
+		case <-pause.C:
 		}
 	}
+}
+
+// pauseAfter is the pause between two looks. One at a stream with very many
+// calls takes long; the pause grows with it, so that looking takes no more than a
+// twentieth of the time. But a look may also have waited for NATS, and work that
+// nobody told of waits for the next: so the pause does not grow for ever, and not
+// at all where nothing was seen.
+func pauseAfter(shortest, took time.Duration, looked bool) time.Duration {
+	if !looked {
+		return shortest
+	}
+	return max(shortest, min(20*took, longestSweep))
 }
 
 // sweep says whether the stream has told what it holds.
