@@ -9,7 +9,7 @@ SHELL := /bin/bash
 MODULES := $(shell sed -n 's|^[[:space:]]*\(\./[^[:space:]]*\).*|\1|p' go.work)
 PACKAGES := $(addsuffix /...,$(MODULES))
 E2E := ./cmd/parley/e2e/...
-FAULTS := TestKill|TestOutage|TestRace|TestExpiry|TestDisaster|TestReadYourWrites|TestCluster
+FAULTS := TestKill|TestOutage|TestRace|TestExpiry|TestDisaster|TestReadYourWrites
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -X github.com/parley-dsr/parley/internal/process.version=$(VERSION)
