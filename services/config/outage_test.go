@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-dsr/parley/internal/catalog"
@@ -52,6 +54,31 @@ func TestNATSAway(t *testing.T) {
 		t.Error(err)
 	}
 	b.ready()
+}
+
+// TestDatabaseEndsConnections: who calls after a restart of the database is not
+// told of it.
+func TestDatabaseEndsConnections(t *testing.T) {
+	t.Parallel()
+	database := testbed.Postgres(t)
+	server := testbed.StartNATS(t, embedded.NATSOptions{Dir: t.TempDir()})
+	nc, _ := testbed.Connect(t, server.URL())
+	b := start(t, database, nc, testSettings(t))
+	b.ready()
+	b.root = b.login(rootID, rootSecret)
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	for _, change := range []string{"One", "Two"} {
+		b.call("GET", "/dsr/policy", nil).want(t, http.StatusOK)
+		if _, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`); err != nil {
+			t.Fatal(err)
+		}
+		b.call("PATCH", "/dsr/policy", `[{"name":"`+change+`"}]`).want(t, http.StatusOK)
+	}
 }
 
 func TestPublicationUnconfirmed(t *testing.T) {

@@ -61,6 +61,9 @@ func Open(url string, o Options) (*Store, error) {
 	}
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	config.ConnConfig.Tracer = o.Tracer
+	// Connections that the database ended are found out before they are used: calls
+	// are few, and nobody who calls after a restart is told of it.
+	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true }
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)

@@ -45,16 +45,15 @@ func (s *Store) Await(ctx context.Context, id string, revision uint64) error {
 }
 
 func (s *Store) shows(ctx context.Context, id string, revision uint64) (bool, error) {
-	if err := s.usable(); err != nil {
-		return false, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin/lookPart)
-	defer cancel()
-	shown, err := s.queries.RequestRevision(ctx, id)
+	var shown int64
+	err := s.askWithin(ctx, s.ReadWithin/lookPart, func(ctx context.Context) (err error) {
+		shown, err = s.queries.RequestRevision(ctx, id)
+		return err
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
-	return err == nil && uint64(shown) >= revision, unavailable(err) //nolint:gosec // a revision is not negative
+	return err == nil && uint64(shown) >= revision, err //nolint:gosec // a revision is not negative
 }
 
 // awaited are the requests that callers of this process wait to see projected.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel/db"
 )
 
 // Unfinished is how many requests stand in a status that is not an end, and
@@ -18,14 +19,13 @@ type Unfinished struct {
 // CountUnfinished counts the requests that have not ended, by status; one that
 // nobody is in is left out.
 func (s *Store) CountUnfinished(ctx context.Context) ([]Unfinished, error) {
-	if err := s.usable(); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
-	defer cancel()
-	rows, err := s.queries.CountUnfinished(ctx)
+	var rows []db.CountUnfinishedRow
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		rows, err = s.queries.CountUnfinished(ctx)
+		return err
+	})
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	counted := make([]Unfinished, len(rows))
 	for i, r := range rows {

@@ -132,3 +132,23 @@ func (s *Store) Waiting(ctx context.Context) (n int, err error) {
 	err = s.pool.QueryRow(ctx, "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(&n)
 	return n, err
 }
+
+// EndConnections gives the pool some connections that were just used, and lets
+// the database end all of them.
+func (s *Store) EndConnections(ctx context.Context) error {
+	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	for range 3 {
+		used, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer used.Release()
+	}
+	_, err = conn.Exec(ctx, `SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	return err
+}

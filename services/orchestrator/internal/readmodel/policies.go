@@ -5,9 +5,10 @@ import "context"
 // PolicyReferenced says whether any request, ended and deleted ones included,
 // was submitted under a policy.
 func (s *Store) PolicyReferenced(ctx context.Context, policyKey string) (bool, error) {
-	if err := s.usable(); err != nil {
-		return false, err
-	}
-	referenced, err := s.queries.PolicyReferenced(ctx, policyKey)
-	return referenced, unavailable(err)
+	var referenced bool
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		referenced, err = s.queries.PolicyReferenced(ctx, policyKey)
+		return err
+	})
+	return referenced, err
 }

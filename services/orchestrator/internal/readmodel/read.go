@@ -18,17 +18,16 @@ const rememberWithin = 30 * time.Second
 
 // Record gives the record of a request, ErrNotFound where there is none.
 func (s *Store) Record(ctx context.Context, id string) (*record.Record, error) {
-	if err := s.usable(); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
-	defer cancel()
-	data, err := s.queries.RequestRecord(ctx, id)
+	var data []byte
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		data, err = s.queries.RequestRecord(ctx, id)
+		return err
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrNotFound
 	}
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	return readRecord(data)
 }
@@ -49,24 +48,21 @@ type LogEntry struct {
 // ExecutionLog gives one page of a request's execution log, oldest first, and
 // the number of all entries.
 func (s *Store) ExecutionLog(ctx context.Context, id string, page, size int) ([]LogEntry, int, error) {
-	if err := s.usable(); err != nil {
-		return nil, 0, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
-	defer cancel()
-	total, err := s.queries.CountExecutionLog(ctx, id)
-	if err != nil {
-		return nil, 0, unavailable(err)
-	}
 	skip := edge.Paging{Page: page, Size: size}.Offset()
-	if total <= int64(skip) {
-		return nil, int(total), nil
-	}
-	rows, err := s.queries.ExecutionLog(ctx, db.ExecutionLogParams{
-		RequestID: id, AtMost: int32(size), Skip: int32(skip), //nolint:gosec // the edge checks the one, and the other is less than the log is long
+	var total int64
+	var rows []db.ExecutionLogRow
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		total, err = s.queries.CountExecutionLog(ctx, id)
+		if err != nil || total <= int64(skip) {
+			return err
+		}
+		rows, err = s.queries.ExecutionLog(ctx, db.ExecutionLogParams{
+			RequestID: id, AtMost: int32(size), Skip: int32(skip), //nolint:gosec // the edge checks the one, and the other is less than the log is long
+		})
+		return err
 	})
 	if err != nil {
-		return nil, 0, unavailable(err)
+		return nil, 0, err
 	}
 	entries := make([]LogEntry, 0, len(rows))
 	for _, r := range rows {
@@ -81,14 +77,13 @@ func (s *Store) ExecutionLog(ctx context.Context, id string, page, size int) ([]
 // Log gives the whole logs of some requests, audit trail and execution log, by
 // request, oldest first.
 func (s *Store) Log(ctx context.Context, ids []string) (map[string][]LogEntry, error) {
-	if err := s.usable(); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
-	defer cancel()
-	rows, err := s.queries.LogEntries(ctx, ids)
+	var rows []db.LogEntriesRow
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		rows, err = s.queries.LogEntries(ctx, ids)
+		return err
+	})
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	logs := make(map[string][]LogEntry, len(ids))
 	for _, r := range rows {
@@ -103,13 +98,12 @@ func (s *Store) Log(ctx context.Context, ids []string) (map[string][]LogEntry, e
 // CallFacts gives everything that was reported about a request's calls, oldest
 // first.
 func (s *Store) CallFacts(ctx context.Context, id string) ([]db.CallFactsRow, error) {
-	if err := s.usable(); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
-	defer cancel()
-	rows, err := s.queries.CallFacts(ctx, id)
-	return rows, unavailable(err)
+	var rows []db.CallFactsRow
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		rows, err = s.queries.CallFacts(ctx, id)
+		return err
+	})
+	return rows, err
 }
 
 // Overdue is a wait whose deadline has passed.
@@ -121,14 +115,13 @@ type Overdue struct {
 
 // OverdueAt gives the waits that are over at the given time, longest first.
 func (s *Store) OverdueAt(ctx context.Context, now time.Time, atMost int) ([]Overdue, error) {
-	if err := s.usable(); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
-	defer cancel()
-	rows, err := s.queries.OverdueRequests(ctx, db.OverdueRequestsParams{Now: now, AtMost: int32(atMost)}) //nolint:gosec // a small constant
+	var rows []db.OverdueRequestsRow
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		rows, err = s.queries.OverdueRequests(ctx, db.OverdueRequestsParams{Now: now, AtMost: int32(atMost)}) //nolint:gosec // a small constant
+		return err
+	})
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	waits := make([]Overdue, 0, len(rows))
 	for _, r := range rows {
@@ -151,16 +144,15 @@ type Memory struct {
 // records of requests that are not finished or have changed since the given
 // time.
 func (s *Store) Remembered(ctx context.Context, after string, since time.Time, atMost int) ([]Memory, error) {
-	if err := s.usable(); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, rememberWithin)
-	defer cancel()
-	rows, err := s.queries.UnfinishedOrRecentRecords(ctx, db.UnfinishedOrRecentRecordsParams{
-		After: after, Since: since, AtMost: int32(atMost), //nolint:gosec // a small constant
+	var rows []db.UnfinishedOrRecentRecordsRow
+	err := s.askWithin(ctx, rememberWithin, func(ctx context.Context) (err error) {
+		rows, err = s.queries.UnfinishedOrRecentRecords(ctx, db.UnfinishedOrRecentRecordsParams{
+			After: after, Since: since, AtMost: int32(atMost), //nolint:gosec // a small constant
+		})
+		return err
 	})
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	memories := make([]Memory, 0, len(rows))
 	for _, r := range rows {
@@ -173,16 +165,15 @@ func (s *Store) Remembered(ctx context.Context, after string, since time.Time, a
 // FeedSeen is the last message that a feed has projected: its place in the
 // stream and its time, zero where it has projected none.
 func (s *Store) FeedSeen(ctx context.Context, feed string) (uint64, time.Time, error) {
-	if err := s.usable(); err != nil {
-		return 0, time.Time{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
-	defer cancel()
-	seen, err := s.queries.FeedSeen(ctx, feed)
+	var seen db.FeedSeenRow
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		seen, err = s.queries.FeedSeen(ctx, feed)
+		return err
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, time.Time{}, nil
 	}
-	return uint64(seen.Position), seen.SeenAt, unavailable(err) //nolint:gosec // it was one
+	return uint64(seen.Position), seen.SeenAt, err //nolint:gosec // it was one
 }
 
 // Distrust lets every record be projected again, whatever its revision.

@@ -72,32 +72,28 @@ const planned = pgx.QueryExecModeCacheDescribe
 // written out rather than generated: a statement has only the conditions that
 // were asked for, so that each is served by its index.
 func (s *Store) Search(ctx context.Context, f Filter, o Order, page, size int) ([]*record.Record, int, error) {
-	if err := s.usable(); err != nil {
-		return nil, 0, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
-	defer cancel()
 	if _, _, ok := sortColumn(o.Field); !ok {
 		return nil, 0, ErrSortField
 	}
 	skip := edge.Paging{Page: page, Size: size}.Offset()
-	total, err := s.count(ctx, f)
-	if err != nil || total <= skip {
-		return nil, total, err
-	}
-	list, args := listStatement(f, o, skip, size, total <= few)
-	rows, err := s.pool.Query(ctx, list, append([]any{planned}, args...)...)
-	if err != nil {
-		return nil, 0, unavailable(err)
-	}
-	records, err := pgx.CollectRows(rows, scanRecord)
-	return records, total, unavailable(err)
+	var total int
+	var records []*record.Record
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		if total, err = s.count(ctx, f); err != nil || total <= skip {
+			return err
+		}
+		list, args := listStatement(f, o, skip, size, total <= few)
+		rows, _ := s.pool.Query(ctx, list, append([]any{planned}, args...)...) // CollectRows has its error
+		records, err = pgx.CollectRows(rows, scanRecord)
+		return err
+	})
+	return records, total, err
 }
 
 func (s *Store) count(ctx context.Context, f Filter) (total int, err error) {
 	statement, args := countStatement(f)
 	err = s.pool.QueryRow(ctx, statement, append([]any{planned}, args...)...).Scan(&total)
-	return total, unavailable(err)
+	return total, err
 }
 
 func countStatement(f Filter) (statement string, args []any) {
@@ -140,25 +136,24 @@ func listStatement(f Filter, o Order, skip, size int, findFirst bool) (statement
 // SelectIDs gives the ids of all selected requests; ErrTooMany, and their
 // number, where there are more than atMost.
 func (s *Store) SelectIDs(ctx context.Context, f Filter, atMost int) ([]string, int, error) {
-	if err := s.usable(); err != nil {
+	var total int
+	var ids []string
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		if total, err = s.count(ctx, f); err != nil || total > atMost {
+			return err
+		}
+		statement, args := idsStatement(f)
+		rows, _ := s.pool.Query(ctx, statement, append([]any{planned}, args...)...) // CollectRows has its error
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	switch {
+	case err != nil:
 		return nil, 0, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ReadWithin)
-	defer cancel()
-	total, err := s.count(ctx, f)
-	if err != nil {
-		return nil, 0, err
-	}
-	if total > atMost {
+	case total > atMost:
 		return nil, total, ErrTooMany
 	}
-	statement, args := idsStatement(f)
-	rows, err := s.pool.Query(ctx, statement, append([]any{planned}, args...)...)
-	if err != nil {
-		return nil, 0, unavailable(err)
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	return ids, len(ids), unavailable(err)
+	return ids, len(ids), nil
 }
 
 func idsStatement(f Filter) (statement string, args []any) {

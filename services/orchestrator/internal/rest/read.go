@@ -62,7 +62,7 @@ func (s *Server) search(ctx context.Context, search criteria.Search, p edge.Pagi
 		return api.RequestPage{}, edge.UnprocessableText("%s is not on PrivacyRequest", order.Field)
 	}
 	if err != nil {
-		return api.RequestPage{}, readError(err)
+		return api.RequestPage{}, s.notRead(err)
 	}
 	items := make([]view.Item, len(records))
 	for i, rec := range records {
@@ -123,7 +123,7 @@ func (s *Server) addResults(ctx context.Context, items []view.Item, records []*r
 	}
 	logs, err := s.ReadModel.Log(ctx, ids)
 	if err != nil {
-		return readError(err)
+		return s.notRead(err)
 	}
 	for i, rec := range records {
 		groups := map[string][]view.Result{}
@@ -170,7 +170,7 @@ func (s *Server) GetLog(ctx context.Context, r api.GetLogRequestObject) (api.Get
 	p := edge.PagingOf(r.Params.Page, r.Params.Size)
 	entries, total, err := s.ReadModel.ExecutionLog(ctx, rec.ID, p.Page, p.Size)
 	if err != nil {
-		return nil, readError(err)
+		return nil, s.notRead(err)
 	}
 	items := make([]view.LogItem, 0, len(entries))
 	for _, e := range entries {
@@ -198,7 +198,7 @@ func (s *Server) GetDeliveries(ctx context.Context, r api.GetDeliveriesRequestOb
 	}
 	facts, err := s.ReadModel.CallFacts(ctx, rec.ID)
 	if err != nil {
-		return nil, readError(err)
+		return nil, s.notRead(err)
 	}
 	return api.GetDeliveries200JSONResponse(view.Linked(view.Deliveries(callFacts(facts)), rec.Undelivered)), nil
 }
@@ -235,7 +235,7 @@ func (s *Server) find(ctx context.Context, id string) (*record.Record, error) {
 		return nil, notFound(id)
 	}
 	if err != nil {
-		return nil, readError(err)
+		return nil, s.notRead(err)
 	}
 	return rec, nil
 }

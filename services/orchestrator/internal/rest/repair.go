@@ -108,7 +108,7 @@ func (s *Server) FinalizeRequest(ctx context.Context, r api.FinalizeRequestReque
 	case errors.Is(err, readmodel.ErrNotFound):
 		return nil, notFound(r.PrivacyRequestID)
 	case err != nil:
-		return nil, readError(err)
+		return nil, s.notRead(err)
 	case rec.DeletedAt != nil:
 		return nil, deleted(rec.ID)
 	}
@@ -177,9 +177,10 @@ func (s *Server) notNow(err error) error {
 	return edge.Unavailable(retryAfter, "The request cannot be changed now.")
 }
 
-// readError is the answer while the read model cannot be read.
-func readError(err error) error {
+// notRead is the answer while the read model cannot be read.
+func (s *Server) notRead(err error) error {
 	if errors.Is(err, readmodel.ErrUnavailable) {
+		s.Logger.Warn("requests cannot be read", "error", err)
 		return edge.Unavailable(retryAfter, "Requests cannot be read now.")
 	}
 	return err

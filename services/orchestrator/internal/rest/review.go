@@ -129,7 +129,7 @@ func (s *Server) FinalizeRequests(ctx context.Context, r api.FinalizeRequestsReq
 		case errors.Is(err, readmodel.ErrNotFound):
 			outcomes = append(outcomes, failed(unknownText(id), named(id)))
 		case err != nil:
-			return nil, readError(err)
+			return nil, s.notRead(err)
 		default:
 			message := fmt.Sprintf("Cannot manually finalize privacy request: status is %s, not requires_manual_finalization", rec.Status)
 			if rec.DeletedAt != nil {
@@ -187,7 +187,7 @@ func (s *Server) selected(ctx context.Context, body api.Selection) (criteria.Sel
 			"Filter query returned %d results, which exceeds the maximum of %d. Please narrow your filters.", total, selectAtMost)
 	}
 	if err != nil {
-		return selection, nil, readError(err)
+		return selection, nil, s.notRead(err)
 	}
 	return selection, ids, nil
 }
