@@ -22,10 +22,11 @@ const (
 )
 
 const (
-	batchAtMost = 256
+	batchAtMost = 512
 	// batchLinger is how long a batch is filled: what nobody waits for may be
-	// late by as much, and transactions are few.
-	batchLinger = 50 * time.Millisecond
+	// late by as much, transactions are few, and of a request that moves on
+	// quickly only the last record is read.
+	batchLinger = 250 * time.Millisecond
 	feedPending = 2048
 	feedAckWait = 2 * time.Minute
 	// projectWithin ends a write into a database that hangs.
