@@ -1,10 +1,7 @@
 package egress
 
 import (
-	"crypto/x509"
 	"io"
-	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -23,15 +20,9 @@ func TestPostsToAReceiverThatTakesFewAtOnce(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "{}")
 	}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 1}
 	server.EnableHTTP2 = true
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	roots := x509.NewCertPool()
-	roots.AddCert(server.Certificate())
-	client := New(Rules{AllowNetworks: loopback, Roots: roots, Timeout: 30 * time.Second})
-	t.Cleanup(client.Close)
+	client := starts(t, server, nil)
 
 	var all sync.WaitGroup
 	for range calls {
@@ -48,11 +39,7 @@ func TestPostsToAReceiverThatTakesFewAtOnce(t *testing.T) {
 // handshake that nobody waits for.
 func TestConnectionsEndWithTheirCall(t *testing.T) {
 	t.Parallel()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
+	listener := listen(t)
 	client := New(Rules{AllowNetworks: loopback, Timeout: 300 * time.Millisecond})
 	defer client.Close()
 	answer, err := client.Post(t.Context(), Request{URL: "https://" + listener.Addr().String()})
@@ -81,14 +68,9 @@ func TestASilentConnectionIsLeft(t *testing.T) {
 				_, _ = io.WriteString(w, "{}")
 			}))
 			server.EnableHTTP2 = http2
-			server.StartTLS()
-			t.Cleanup(server.Close)
-			roots := x509.NewCertPool()
-			roots.AddCert(server.Certificate())
+			client := starts(t, server, func(r *Rules) { r.Timeout = 2 * time.Second })
 			var silent atomic.Bool
 			relay := relayTo(t, server.Listener.Addr().String(), &silent)
-			client := New(Rules{AllowNetworks: loopback, Roots: roots, Timeout: 2 * time.Second})
-			t.Cleanup(client.Close)
 			post := func() error {
 				_, err := client.Post(t.Context(), Request{URL: "https://" + relay, Body: []byte("{}"), WantAnswer: true})
 				return err
@@ -105,44 +87,4 @@ func TestASilentConnectionIsLeft(t *testing.T) {
 			}
 		})
 	}
-}
-
-// relayTo passes on what is said over its connections. Those that are open when
-// silent is set pass on nothing more, and are not ended.
-func relayTo(t *testing.T, addr string, silent *atomic.Bool) string {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			near, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			far, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
-			if err != nil {
-				return
-			}
-			first := !silent.Load()
-			copyTo := func(to, from net.Conn) {
-				chunk := make([]byte, 16<<10)
-				for {
-					n, err := from.Read(chunk)
-					if err != nil {
-						_ = to.Close()
-						return
-					}
-					if !first || !silent.Load() {
-						_, _ = to.Write(chunk[:n])
-					}
-				}
-			}
-			go copyTo(far, near)
-			go copyTo(near, far)
-		}
-	}()
-	return listener.Addr().String()
 }

@@ -31,26 +31,6 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(testbed.Settling{M: m, Left: func() error { return goleak.Find() }})
 }
 
-var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-
-// receiver starts an HTTPS receiver and gives a client that trusts it.
-func receiver(t *testing.T, handler http.HandlerFunc, change func(*Rules)) (string, *Client) {
-	t.Helper()
-	server := httptest.NewUnstartedServer(handler)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	roots := x509.NewCertPool()
-	roots.AddCert(server.Certificate())
-	rules := Rules{AllowNetworks: loopback, Roots: roots, Timeout: 30 * time.Second}
-	if change != nil {
-		change(&rules)
-	}
-	client := New(rules)
-	t.Cleanup(client.Close)
-	return server.URL, client
-}
-
 func TestPost(t *testing.T) {
 	t.Parallel()
 	zipped := func(size int) []byte {
@@ -324,12 +304,7 @@ func TestHTTP2(t *testing.T) {
 		_, _ = io.WriteString(w, r.Proto)
 	}))
 	server.EnableHTTP2 = true
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	roots := x509.NewCertPool()
-	roots.AddCert(server.Certificate())
-	client := New(Rules{AllowNetworks: loopback, Roots: roots, Timeout: 30 * time.Second})
-	t.Cleanup(client.Close)
+	client := starts(t, server, nil)
 	answer, err := client.Post(t.Context(), Request{URL: server.URL, WantAnswer: true})
 	if err != nil || string(answer.Body) != "HTTP/2.0" {
 		t.Errorf("got %q, %v", answer.Body, err)

@@ -3,8 +3,6 @@ package egress
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -15,97 +13,9 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 
 	"github.com/parley-dsr/parley/pkg/events"
 )
-
-const patience = time.Minute
-
-// liar starts a receiver that speaks TLS as it should, and nothing else.
-func liar(t *testing.T, protocol string, timeout time.Duration, serve func(net.Conn)) (string, *Client) {
-	t.Helper()
-	honest := httptest.NewTLSServer(http.NotFoundHandler())
-	roots := x509.NewCertPool()
-	roots.AddCert(honest.Certificate())
-	config := &tls.Config{Certificates: honest.TLS.Certificates, NextProtos: []string{protocol}}
-	honest.Close()
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				serve(conn)
-			}()
-		}
-	}()
-	client := New(Rules{AllowNetworks: loopback, Roots: roots, Timeout: timeout})
-	t.Cleanup(client.Close)
-	return "https://" + listener.Addr().String(), client
-}
-
-// says answers every request with a text.
-func says(text string) func(net.Conn) {
-	return func(conn net.Conn) {
-		if _, err := conn.Read(make([]byte, 4096)); err == nil {
-			_, _ = io.WriteString(conn, text)
-			_, _ = io.Copy(io.Discard, conn) // until the other side has enough
-		}
-	}
-}
-
-// answers gives every request over HTTP/2 a status and does what follows.
-func answers(conn net.Conn, status string, follow func(*http2.Framer, uint32) error) error {
-	if _, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface))); err != nil {
-		return err
-	}
-	framer := http2.NewFramer(conn, conn)
-	if err := framer.WriteSettings(); err != nil {
-		return err
-	}
-	for {
-		frame, err := framer.ReadFrame()
-		if err != nil {
-			return err
-		}
-		if !frame.Header().Flags.Has(http2.FlagDataEndStream) || frame.Header().Type != http2.FrameData {
-			continue
-		}
-		var head bytes.Buffer
-		if err := hpack.NewEncoder(&head).WriteField(hpack.HeaderField{Name: ":status", Value: status}); err != nil {
-			return err
-		}
-		stream := frame.Header().StreamID
-		if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: head.Bytes(), EndHeaders: true}); err != nil {
-			return err
-		}
-		if err := follow(framer, stream); err != nil {
-			return err
-		}
-	}
-}
-
-// within gives what the function gives, unless it never ends.
-func within[T any](t *testing.T, what string, do func() T) T {
-	t.Helper()
-	done := make(chan T, 1)
-	go func() { done <- do() }()
-	select {
-	case value := <-done:
-		return value
-	case <-time.After(patience):
-		t.Fatalf("%s does not end", what)
-		panic("unreachable")
-	}
-}
 
 // What has no final status is no success, and does not hold the call: nothing
 // ends the reading from a connection whose protocol was changed.
@@ -171,12 +81,7 @@ func TestConnectionsAreKept(t *testing.T) {
 					opened.Add(1)
 				}
 			}
-			server.StartTLS()
-			t.Cleanup(server.Close)
-			roots := x509.NewCertPool()
-			roots.AddCert(server.Certificate())
-			client := New(Rules{AllowNetworks: loopback, Roots: roots, Timeout: patience})
-			t.Cleanup(client.Close)
+			client := starts(t, server, func(r *Rules) { r.Timeout = patience })
 			const calls = 40
 			for range calls {
 				if _, err := client.Post(t.Context(), Request{URL: server.URL, Body: []byte("{}")}); err != nil {
@@ -232,12 +137,7 @@ func TestAConnectionBringsWhatItsCallsAskFor(t *testing.T) {
 		}
 	}
 	server.EnableHTTP2 = true
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	roots := x509.NewCertPool()
-	roots.AddCert(server.Certificate())
-	client := New(Rules{AllowNetworks: loopback, Roots: roots, Timeout: patience})
-	t.Cleanup(client.Close)
+	client := starts(t, server, func(r *Rules) { r.Timeout = patience })
 	for range calls {
 		answer, err := client.Post(t.Context(), Request{URL: server.URL, Body: []byte("{}"), WantAnswer: true})
 		if err != nil || len(answer.Body) != MaxAnswer {

@@ -54,23 +54,8 @@ func (e *ending) Close() error {
 // its headers say, stands in no log: it is about a person.
 func TestWhatIsSaidBesideAnAnswerIsNotLogged(t *testing.T) {
 	t.Parallel()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				says("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}{\"email\": \"jane@example.com\"}")(conn)
-			}()
-		}
-	}()
+	listener := listen(t)
+	go serveEach(listener, says("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}{\"email\": \"jane@example.com\"}"))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	child := exec.CommandContext(ctx, os.Args[0]) //nolint:gosec // this program
