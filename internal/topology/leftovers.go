@@ -19,7 +19,7 @@ type Leftovers struct {
 	Consumer, Filter string
 	// Done says of a message whether what it orders was done. A server that was
 	// killed may have kept an acknowledgement and not the removal; it may also
-	// have passed what it has never delivered. Where Done is nil all are done.
+	// have passed what it has never delivered.
 	Done func(ctx context.Context, msg *jetstream.RawStreamMsg) (bool, error)
 }
 
@@ -34,12 +34,10 @@ func (l Leftovers) Clean(ctx context.Context, nc *nats.Conn) (acknowledged int, 
 		if msg == nil || err != nil {
 			return acknowledged, nil, err
 		}
-		if l.Done != nil {
-			if done, err := l.Done(ctx, msg); err != nil {
-				return acknowledged, nil, err
-			} else if !done {
-				return acknowledged, msg, nil
-			}
+		if done, err := l.Done(ctx, msg); err != nil {
+			return acknowledged, nil, err
+		} else if !done {
+			return acknowledged, msg, nil
 		}
 		if err := ackAgain(ctx, nc, info, msg.Sequence); err != nil {
 			return acknowledged, nil, err

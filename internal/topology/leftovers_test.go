@@ -59,8 +59,11 @@ func leave(t *testing.T) left {
 	stream, err := js.Stream(ctx, events.StreamWork)
 	check(t, err)
 	l := left{
-		Leftovers: topology.Leftovers{Stream: stream, Consumer: topology.ConsumerCommands, Filter: events.CommandFilter},
-		nc:        nc, consumer: consumer,
+		Leftovers: topology.Leftovers{
+			Stream: stream, Consumer: topology.ConsumerCommands, Filter: events.CommandFilter,
+			Done: func(context.Context, *jetstream.RawStreamMsg) (bool, error) { return true, nil },
+		},
+		nc: nc, consumer: consumer,
 	}
 	l.inHand = l.next(t, "pri_taken")
 	return l
