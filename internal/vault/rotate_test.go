@@ -19,7 +19,7 @@ func TestResealKeepsValuesAndTheirTime(t *testing.T) {
 	if err := b.vault.Put(ctx, request, want, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	staged, err := b.vault.Stage(ctx, request, known(t, `{"phone_number":"+15555555555"}`), 2*time.Hour)
+	staged, err := b.stage(ctx, request, known(t, `{"phone_number":"+15555555555"}`), 2*time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

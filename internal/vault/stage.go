@@ -12,18 +12,21 @@ import (
 	"github.com/parley-dsr/parley/internal/topology"
 )
 
-// Stage stores a derived identity under a new key, which the request's record
-// has to list before it counts.
-func (v *Vault) Stage(ctx context.Context, requestID string, derived identity.Identity, ttl time.Duration) (key string, err error) {
-	key = requestID + "." + rand.Text()
+// StageKey gives a new key for a derived identity of a request.
+func StageKey(requestID string) string { return requestID + "." + rand.Text() }
+
+// Stage stores a derived identity under a new key of StageKey, which the
+// request's record has to list before it counts. Who does not know whether it was
+// stored tries again with the same key.
+func (v *Vault) Stage(ctx context.Context, key string, derived identity.Identity, ttl time.Duration) error {
 	sealed, err := v.seal(key, Person{Identity: derived})
 	if err != nil {
-		return "", err
+		return err
 	}
-	if _, err := v.bucket.Create(ctx, key, sealed, ttl); err != nil {
-		return "", fmt.Errorf("vault: stage: %w", expired(err))
+	if _, err := v.bucket.Create(ctx, key, sealed, ttl); err != nil && !errors.Is(err, topology.ErrConflict) {
+		return fmt.Errorf("vault: stage: %w", expired(err))
 	}
-	return key, nil
+	return nil // what is there already is from an earlier try
 }
 
 // Touch gives everything that is known a new time to live, from now. It is

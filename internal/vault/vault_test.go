@@ -59,6 +59,12 @@ func setup(t *testing.T) bundle {
 	return bundle{vault: vault.Open(bucket, ring), bucket: bucket, js: js, ring: ring, key: key}
 }
 
+// stage stores a derived identity under a new key.
+func (b bundle) stage(ctx context.Context, requestID string, derived identity.Identity, ttl time.Duration) (key string, err error) {
+	key = vault.StageKey(requestID)
+	return key, b.vault.Stage(ctx, key, derived, ttl)
+}
+
 func known(t *testing.T, raw string) identity.Identity {
 	t.Helper()
 	read, problems := identity.Parse(json.RawMessage(raw))
@@ -106,7 +112,7 @@ func TestStagedIdentitiesLieOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	stage := func(raw string) string {
-		key, err := b.vault.Stage(ctx, request, known(t, raw), time.Hour)
+		key, err := b.stage(ctx, request, known(t, raw), time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,10 +141,30 @@ func TestStagedIdentitiesLieOver(t *testing.T) {
 	}
 }
 
+// TestStagedTwice: who does not know whether it was stored stores it once more,
+// and it is there once.
+func TestStagedTwice(t *testing.T) {
+	t.Parallel()
+	b, ctx := setup(t), t.Context()
+	if err := b.vault.Put(ctx, request, person(t), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	key := vault.StageKey(request)
+	for range 2 {
+		if err := b.vault.Stage(ctx, key, known(t, `{"email":"b@example.com"}`), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := b.vault.Read(ctx, request, []string{key})
+	if err != nil || *got.Identity.Email != "b@example.com" {
+		t.Errorf("%+v, %v", got.Identity, err)
+	}
+}
+
 func TestMissingIsExpired(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
-	staged, err := b.vault.Stage(ctx, request, known(t, `{"external_id":"x"}`), time.Hour)
+	staged, err := b.stage(ctx, request, known(t, `{"external_id":"x"}`), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +196,7 @@ func TestExpiryAndTouch(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	staged, err := b.vault.Stage(ctx, request, known(t, `{"external_id":"x"}`), soon)
+	staged, err := b.stage(ctx, request, known(t, `{"external_id":"x"}`), soon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +330,7 @@ func TestRemove(t *testing.T) {
 	if err := b.vault.Put(ctx, request, person(t), time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	staged, err := b.vault.Stage(ctx, request, known(t, `{"external_id":"x"}`), time.Hour)
+	staged, err := b.stage(ctx, request, known(t, `{"external_id":"x"}`), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +354,7 @@ func TestValuesCannotBeExchanged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	foreign, err := b.vault.Stage(ctx, "pri_2", known(t, `{"external_id":"x"}`), time.Hour)
+	foreign, err := b.stage(ctx, "pri_2", known(t, `{"external_id":"x"}`), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

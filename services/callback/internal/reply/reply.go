@@ -52,7 +52,7 @@ type Orchestrator interface {
 
 // Vault keeps derived identities until the orchestrator has accepted them.
 type Vault interface {
-	Stage(ctx context.Context, requestID string, derived identity.Identity, ttl time.Duration) (key string, err error)
+	Stage(ctx context.Context, key string, derived identity.Identity, ttl time.Duration) error
 }
 
 // Halts is the list of what is halted: a halt.List.

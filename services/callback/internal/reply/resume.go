@@ -10,6 +10,7 @@ import (
 	"github.com/parley-dsr/parley/internal/identity"
 	"github.com/parley-dsr/parley/internal/record"
 	"github.com/parley-dsr/parley/internal/token"
+	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
 	"github.com/parley-dsr/parley/services/callback/internal/api"
@@ -51,8 +52,8 @@ func (h *Handlers) ResumePrivacyRequest(ctx context.Context, r api.ResumePrivacy
 func (h *Handlers) resume(ctx context.Context, t token.Reply, derived identity.Identity) (work.Answer, error) {
 	data := events.CallbackData{CallID: t.CallID, WebhookID: t.WebhookID}
 	if !derived.Empty() {
-		key, err := h.Vault.Stage(ctx, t.RequestID, derived, h.IdentityTTL)
-		if err != nil {
+		key := vault.StageKey(t.RequestID)
+		if err := h.Vault.Stage(ctx, key, derived, h.IdentityTTL); err != nil {
 			h.Logger.Warn("derived identity cannot be stored", "request_id", t.RequestID, "call_id", t.CallID, "error", err)
 			return work.Answer{}, edge.Unavailable(later, "The derived identity could not be stored; send the reply again.")
 		}

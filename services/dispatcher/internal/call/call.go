@@ -63,7 +63,7 @@ type Connections interface {
 type Vault interface {
 	Fetch(ctx context.Context, requestID string) (vault.Sealed, error)
 	Unseal(ctx context.Context, provided vault.Sealed, staged []string) (vault.Person, error)
-	Stage(ctx context.Context, requestID string, derived identity.Identity, ttl time.Duration) (string, error)
+	Stage(ctx context.Context, key string, derived identity.Identity, ttl time.Duration) error
 }
 
 // Receivers takes calls out of the house.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/parley-dsr/parley/internal/record"
+	"github.com/parley-dsr/parley/internal/vault"
 	"github.com/parley-dsr/parley/internal/work"
 	"github.com/parley-dsr/parley/pkg/events"
 )
@@ -46,12 +47,8 @@ func (c *Caller) publish(ctx context.Context, call work.Call, eventType string, 
 		data.Until = &made.tokenEnds
 	}
 	if derived := made.answer.Derived; !derived.Empty() {
-		var key string
-		err := insist(ctx, func() (err error) {
-			key, err = c.Vault.Stage(ctx, call.RequestID, derived, c.IdentityTTL)
-			return err
-		})
-		if err != nil {
+		key := vault.StageKey(call.RequestID)
+		if err := insist(ctx, func() error { return c.Vault.Stage(ctx, key, derived, c.IdentityTTL) }); err != nil {
 			return fmt.Errorf("call: stage: %w", err)
 		}
 		data.StagedKey, data.DerivedFields = key, derived.Fields()
