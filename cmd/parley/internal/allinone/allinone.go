@@ -11,6 +11,7 @@ package allinone
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/parley-dsr/parley/internal/embedded"
 	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/internal/tracing"
 	"github.com/parley-dsr/parley/services/callback"
@@ -57,7 +59,9 @@ type Info struct {
 	CredentialsFile  string
 	// Generated says that the secret of the root client was made just now.
 	Generated bool
-	Took      time.Duration
+	// Given says that the settings have the secret, and not the file.
+	Given bool
+	Took  time.Duration
 }
 
 var names = []string{"config", "orchestrator", "dispatcher", "callback"}
@@ -87,6 +91,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer func() { _ = o.Listener.Close() }() // closed by the server, if it came so far
 	b, err := startBackends(ctx, s, logger)
+	if errors.Is(err, embedded.ErrDirInUse) {
+		return fmt.Errorf("%w; another parley serve runs there, and PARLEY_DATA_DIR names another folder", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -99,7 +106,7 @@ func Run(ctx context.Context, o Options) error {
 				Origin: origin, NATSURL: b.natsURL, DataDir: s.DataDir,
 				RootClientID: creds.RootClientID, RootClientSecret: creds.RootClientSecret,
 				CredentialsFile: filepath.Join(s.DataDir, credentialsFile),
-				Generated:       generated, Took: time.Since(started),
+				Generated:       generated, Given: s.RootClientSecret != "", Took: time.Since(started),
 			})
 		}
 	})

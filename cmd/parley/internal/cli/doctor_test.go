@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"maps"
 	"strings"
 	"testing"
@@ -55,6 +56,7 @@ func TestDoctorOfAnInstallation(t *testing.T) {
 	if _, err := js.UpdateStream(t.Context(), changed); err != nil {
 		t.Fatal(err)
 	}
+	secondServe(t, visit)
 	older(t, visit)
 	report, err = examine("--service", "config="+i.info.Origin, "--service", "callback=http://127.0.0.1:1")
 	if err == nil || report.OK {
@@ -104,5 +106,17 @@ func older(t *testing.T, environ map[string]string) {
 	defer func() { _ = conn.Close(t.Context()) }()
 	if _, err := conn.Exec(t.Context(), "DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// secondServe: a folder has one parley serve, and another one says so.
+func secondServe(t *testing.T, environ map[string]string) {
+	t.Helper()
+	environ = maps.Clone(environ)
+	delete(environ, "PARLEY_NATS_URL")
+	environ["PARLEY_HTTP_ADDR"] = "127.0.0.1:0"
+	err := cli.Run(t.Context(), []string{"serve"}, environ, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "another parley serve runs there, and PARLEY_DATA_DIR names another folder") {
+		t.Errorf("a second parley serve in the folder: %v", err)
 	}
 }

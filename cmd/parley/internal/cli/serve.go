@@ -38,7 +38,7 @@ func serveHelp() string {
 }
 
 // banner is what a person needs to begin. The secret is shown when it has just
-// been made, and never again.
+// been made, and never again; after that it says where it is.
 func banner(w io.Writer, i allinone.Info) {
 	line := func(name, value string) { _, _ = fmt.Fprintf(w, "  %-12s %s\n", name, value) }
 	_, _ = fmt.Fprintf(w, "\nParley %s is ready after %s.\n\n", process.Version(), i.Took.Round(10*time.Millisecond))
@@ -46,7 +46,12 @@ func banner(w io.Writer, i allinone.Info) {
 	line("NATS", i.NATSURL+"   (nats sub 'dsr.event.>' shows the life of every request)")
 	line("data", i.DataDir)
 	line("root client", i.RootClientID)
-	if i.Generated {
+	switch {
+	case i.Given:
+		line("its secret", "that of PARLEY_ROOT_CLIENT_SECRET")
+	case !i.Generated:
+		line("its secret", "is in "+i.CredentialsFile)
+	default:
 		line("its secret", i.RootClientSecret)
 		_, _ = fmt.Fprintf(w, "\nThe secret is shown this once. It is kept, with the encryption key, in\n%s.\n", i.CredentialsFile)
 	}
