@@ -27,7 +27,8 @@ type PostgresOptions struct {
 	// Programs is the folder that has initdb, postgres and pg_ctl. Empty looks
 	// in the search path and where the usual packages put them.
 	Programs string
-	// Fast trades durability for speed, for tests: nothing is flushed.
+	// Fast trades durability for speed, for tests: nothing is flushed, and what is
+	// committed without asking for more is lost where the server is killed.
 	Fast bool
 	// Logger gets the start, and an end that nobody asked for. Nil drops them.
 	Logger *slog.Logger

@@ -1,5 +1,6 @@
-// Package schema says what the migrations of a database are, from the files that
-// are in the binary.
+// Package schema has what the services with a database have in common: what their
+// migrations are, from the files that are in the binary, and what they ask of a
+// connection.
 package schema
 
 import (
@@ -7,6 +8,11 @@ import (
 	"strconv"
 	"strings"
 )
+
+// KeepConfirmed is the statement with which a connection begins. What the database
+// has confirmed is acknowledged elsewhere, and must outlast a crash of it, also
+// where its owner has set that it need not. A stricter setting is left alone.
+const KeepConfirmed = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 
 // Latest is the number of the newest migration in a folder: that with which the
 // name of a file begins. It is 0 where there is none.

@@ -23,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/parley-dsr/parley/internal/process"
+	"github.com/parley-dsr/parley/internal/schema"
 	"github.com/parley-dsr/parley/services/config/internal/store/db"
 )
 
@@ -64,6 +65,12 @@ func Open(url string, o Options) (*Store, error) {
 	// Connections that the database ended are found out before they are used: calls
 	// are few, and nobody who calls after a restart is told of it.
 	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true }
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, schema.KeepConfirmed); err != nil {
+			return fmt.Errorf("store: prepare connection: %w", err)
+		}
+		return nil
+	}
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)

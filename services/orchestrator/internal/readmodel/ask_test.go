@@ -23,3 +23,14 @@ func TestReadsSurviveARestart(t *testing.T) {
 		t.Errorf("the list shows %d requests: %v", total, err)
 	}
 }
+
+// TestWhatIsConfirmedOutlastsACrash: a feed acknowledges what the database has
+// confirmed, and is not given it again. That the owner of the database does not
+// mind losing some of it, as in tests, changes nothing.
+func TestWhatIsConfirmedOutlastsACrash(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	if got, err := s.Setting(t.Context(), "synchronous_commit"); err != nil || got != "on" {
+		t.Errorf("synchronous_commit is %q, %v", got, err)
+	}
+}

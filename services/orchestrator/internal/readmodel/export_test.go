@@ -152,3 +152,9 @@ func (s *Store) EndConnections(ctx context.Context) error {
 		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	return err
 }
+
+// Setting is a setting of the server, as it is for a connection of the store.
+func (s *Store) Setting(ctx context.Context, name string) (value string, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT current_setting($1)", name).Scan(&value)
+	return value, err
+}

@@ -35,6 +35,7 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"github.com/parley-dsr/parley/internal/process"
+	"github.com/parley-dsr/parley/internal/schema"
 	"github.com/parley-dsr/parley/services/orchestrator/internal/readmodel/db"
 )
 
@@ -72,7 +73,7 @@ func Open(ctx context.Context, url string, unseal func(sealed string) *string) (
 		return nil, errors.New("readmodel: the database URL cannot be read")
 	}
 	config.ConnConfig.ConnectTimeout = connectWithin
-	config.AfterConnect = preferIndexes
+	config.AfterConnect = prepare
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("readmodel: open pool: %w", err)
@@ -83,8 +84,10 @@ func Open(ctx context.Context, url string, unseal func(sealed string) *string) (
 // preferIndexes tells the planner what reading an index costs where there are no
 // disks that turn. With its usual estimate it reads the whole table, whose rows
 // are large, rather than a tenth of that in the index that a search is made for.
-func preferIndexes(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.Exec(ctx, "SET random_page_cost = 1.1"); err != nil {
+const preferIndexes = "SET random_page_cost = 1.1"
+
+func prepare(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, preferIndexes+";"+schema.KeepConfirmed); err != nil {
 		return fmt.Errorf("readmodel: prepare connection: %w", err)
 	}
 	return nil
