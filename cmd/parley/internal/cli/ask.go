@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"maps"
 
 	"github.com/spf13/cobra"
@@ -49,6 +50,9 @@ func ask(ctx context.Context, environ map[string]string, url string) (*rest.Clie
 		local = map[string]string{"PARLEY_URL": door.URL, "PARLEY_CLIENT_ID": door.ClientID, "PARLEY_CLIENT_SECRET": door.ClientSecret}
 	}
 	settings, err := process.Load[rest.Settings](environ, local)
+	if err != nil && local != nil {
+		return nil, fmt.Errorf("%w; %s", err, besideServe)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/parley-dsr/parley/cmd/parley/internal/allinone"
 	"github.com/parley-dsr/parley/cmd/parley/internal/doctor"
+	"github.com/parley-dsr/parley/internal/embedded"
 	"github.com/parley-dsr/parley/internal/process"
 	"github.com/parley-dsr/parley/internal/topology"
 	"github.com/parley-dsr/parley/services/config"
@@ -118,7 +119,11 @@ func patientOf(cmd *cobra.Command, environ map[string]string, addresses []string
 	for _, d := range []doctor.Database{
 		{Service: "config", Latest: config.LatestMigration()}, {Service: "orchestrator", Latest: orchestrator.LatestMigration()},
 	} {
-		if d.URL, err = allinone.DatabaseOf(environ, d.Service); err != nil {
+		d.URL, err = allinone.DatabaseOf(environ, d.Service)
+		if errors.Is(err, embedded.ErrNotRunning) && environ["PARLEY_NATS_URL"] == "" {
+			return p, errNothingNamed
+		}
+		if err != nil {
 			return p, err
 		}
 		p.Databases = append(p.Databases, d)

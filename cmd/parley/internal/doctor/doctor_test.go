@@ -2,6 +2,8 @@ package doctor_test
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -140,6 +142,13 @@ func TestANATSWithoutStreams(t *testing.T) {
 	}
 	report = doctor.Examine(t.Context(), doctor.Patient{NATS: func(string) (*nats.Conn, error) { return nil, fmt.Errorf("NATS: %w", nats.ErrAuthorization) }})
 	expect(t, report, "nats", doctor.Wrong, "refuses the login")
+	report = doctor.Examine(t.Context(), doctor.Patient{NATS: func(string) (*nats.Conn, error) {
+		return nil, fmt.Errorf("does not answer: %w", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}})
+	}})
+	expect(t, report, "nats", doctor.Wrong, "unknown authority")
+	if c := find(t, report, "nats"); !strings.Contains(c.Do, "PARLEY_NATS_CA_FILE") || !strings.Contains(c.Do, "tls://") {
+		t.Errorf("%+v", c)
+	}
 	report = doctor.Examine(t.Context(), doctor.Patient{NATS: func(string) (*nats.Conn, error) { return nil, nats.ErrNoServers }})
 	expect(t, report, "nats", doctor.Wrong, "no servers")
 }

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
@@ -44,7 +45,10 @@ func (e *examination) nats(ctx context.Context) {
 }
 
 func (e *examination) unreachable(err error) {
+	var untrusted *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &untrusted):
+		e.wrong("nats", plain(err), "PARLEY_NATS_CA_FILE names the certificate of the authority of NATS, and PARLEY_NATS_URL is tls:// with a name that its certificate has.")
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
 		e.wrong("nats", "refuses the login", "PARLEY_NATS_CREDENTIALS names the seed of the user "+topology.UserOperator+", and accounts.conf has its public key.")
 	default:
