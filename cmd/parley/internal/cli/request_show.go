@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -20,9 +22,9 @@ func requestShow(environ map[string]string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show ID...",
 		Short: "Show requests with their log and the calls of their webhooks",
-		Long: `Show requests: where they stand, their execution log, and the calls of their
-webhooks with what was tried. The API client needs the scope
-privacy-request:read.`,
+		Long: `Show requests: where they stand, what was decided about them and what was
+executed, and the calls of their webhooks with what was tried. The API client
+needs the scope privacy-request:read.`,
 		Args: used(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := requestIDs(args)
@@ -114,8 +116,61 @@ func readFiles(ctx context.Context, client *rest.Client, ids []string, identitie
 	return files, nil
 }
 
-// readLog reads the whole execution log.
+// readLog reads what was decided about a request and what was executed, oldest
+// first.
 func readLog(ctx context.Context, client *rest.Client, id string) ([]logEntry, error) {
+	all, err := readExecutionLog(ctx, client, id)
+	if err != nil {
+		return nil, err
+	}
+	trail, err := readTrail(ctx, client, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range trail {
+		if !slices.ContainsFunc(all, e.is) {
+			all = append(all, e)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b logEntry) int { return a.At.Compare(b.At) })
+	return all, nil
+}
+
+// is says whether both logs have the entry.
+func (e logEntry) is(other logEntry) bool {
+	return e.At.Equal(other.At) && e.Group == other.Group && e.Status == other.Status
+}
+
+// readTrail reads what a verbose list has: both logs, of which it leaves out what
+// is very long.
+func readTrail(ctx context.Context, client *rest.Client, id string) ([]logEntry, error) {
+	var page struct {
+		Items []struct {
+			ID      string                `json:"id"`
+			Results map[string][]logEntry `json:"results"`
+		} `json:"items"`
+	}
+	criteria := map[string]any{"request_id": id, "include_deleted_requests": true, "verbose": true}
+	if err := client.Do(ctx, http.MethodPost, fmt.Sprintf("/api/v1/privacy-request/search?size=%d", pageSize), criteria, &page); err != nil {
+		return nil, err
+	}
+	var all []logEntry
+	for _, one := range page.Items {
+		if one.ID != id { // the API looks for a part of the id
+			continue
+		}
+		for _, group := range slices.Sorted(maps.Keys(one.Results)) {
+			for _, e := range one.Results[group] {
+				e.Group = group
+				all = append(all, e)
+			}
+		}
+	}
+	return all, nil
+}
+
+// readExecutionLog reads all pages of it.
+func readExecutionLog(ctx context.Context, client *rest.Client, id string) ([]logEntry, error) {
 	all := []logEntry{}
 	for number := 1; ; number++ {
 		var page struct {

@@ -157,9 +157,10 @@ func TestRequests(t *testing.T) {
 	await(t, "the halt", func() bool { return strings.Contains(o.request(0, "show", halted), "paused") })
 	resumed := o.request(1, "resume", halted, denied)
 	o.wants("resume", row(resumed, halted), "resumed")
+	o.wants("show", o.request(0, "show", halted), "Webhook 'legal_hold' halted the request", "Resumed by a person")
 	o.wants("resume", row(resumed, denied), "refused: Invalid resume request")
 	o.wants("watch", o.request(1, "watch", halted, canceled), halted+"  request.resumed", halted+"  request.completed", canceled+"  request.canceled")
-	o.wants("watch", o.request(1, "watch", "pri_unknown"), "pri_unknown  -  unknown")
+	o.wants("watch", o.request(1, "watch", "pri_unknown"), "pri_unknown does not exist.")
 	everything("pending → denied", "pending → canceled", "→ complete")
 	o.usage()
 }
@@ -217,7 +218,7 @@ func (o *office) review(halted, broken, denied, canceled string) {
 		o.t.Errorf("cancel --json: %v\n%s", err, printed)
 	}
 	shown := o.request(1, "show", denied, unknown)
-	o.wants("show", shown, denied+"\n", "denied", unknown+" does not exist.")
+	o.wants("show", shown, denied+"\n", "Request denied", "somebody else", unknown+" does not exist.")
 	o.wants("show --identities", o.request(0, "show", "--identities", denied), "email=denied@example.com", "ticket-of-denied@example.com")
 }
 
@@ -271,7 +272,7 @@ func (o *office) usage() {
 	o.t.Helper()
 	for _, args := range [][]string{
 		{"approve"}, {"approve", "a.b"}, {"approve", "pri_1", "--nope"}, {"show"}, {"watch", "*"}, {"nothing"},
-		{"list", "pri_1"}, {"list", "--limit", "0"}, {"list", "--status", ""}, {"list", "--action", "access,"}, {"list", "--created-after", "soon"}, {"list", "--identity", "email"},
+		{"list", "pri_1"}, {"list", "--limit", "0"}, {"list", "--status", ""}, {"list", "--action", "access,"}, {"list", "--status", "foo"}, {"list", "--action", "foo"}, {"list", "--sort", "foo"}, {"list", "--created-after", "soon"}, {"list", "--identity", "email"},
 	} {
 		o.request(2, args...)
 	}
