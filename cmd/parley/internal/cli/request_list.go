@@ -1,14 +1,18 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/parley-dsr/parley/cmd/parley/internal/rest"
 )
 
 const requestListExample = `  # What waits for a person, the oldest first.
@@ -83,6 +87,10 @@ func (l *listing) run(cmd *cobra.Command, environ map[string]string) error {
 		return err
 	}
 	all, total, err := search(cmd.Context(), client, criteria, l.limit)
+	var refused *rest.StatusError
+	if errors.As(err, &refused) && refused.Status == http.StatusUnprocessableEntity {
+		return wrongUse("%s", refused.Said())
+	}
 	if err != nil {
 		return err
 	}

@@ -118,7 +118,7 @@ func (w *watch) one(ctx context.Context, id string) (complete bool, err error) {
 	case err != nil:
 		return false, err
 	case !ok:
-		return false, w.note(found{ID: id, Status: unknownStatus})
+		return false, w.absent(id)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -288,6 +288,14 @@ func (w *watch) look(ctx context.Context, id string) (string, error) {
 		one.Status = deletedStatus
 	}
 	return one.Status, w.note(one)
+}
+
+// absent says that there is no such request.
+func (w *watch) absent(id string) error {
+	if w.asJSON {
+		return w.note(found{ID: id, Status: unknownStatus})
+	}
+	return w.print("%s does not exist.\n", id)
 }
 
 // note prints a line where the status is another than before.

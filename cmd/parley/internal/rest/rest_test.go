@@ -66,6 +66,9 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		case "/list":
 			w.WriteHeader(http.StatusUnprocessableEntity)
 			_, _ = w.Write([]byte(`{"detail":[{"type":"missing"}]}`))
+		case "/fields":
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			_, _ = w.Write([]byte(`{"detail":[{"type":"enum","loc":["body","status",0],"msg":"Input should be 'a'"},{"loc":["body"],"msg":"wrong"}]}`))
 		default:
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = w.Write([]byte(`{"detail":"Not Authorized for this action"}`))
@@ -78,6 +81,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	for path, want := range map[string]string{
 		"/no?size=1": "GET /no answered 403: Not Authorized for this action",
 		"/list":      `GET /list answered 422: {"detail":[{"type":"missing"}]}`,
+		"/fields":    "GET /fields answered 422: status.0: Input should be 'a'; wrong",
 		"/moved":     "GET /moved answered 307: ",
 		"/html":      ErrNotParley.Error(),
 	} {
