@@ -23,7 +23,7 @@ this machine, and the root client that its data folder (PARLEY_DATA_DIR) knows.
 
 // asks gives a command the flag --url.
 func asks(cmd *cobra.Command, url *string) {
-	asksFor(cmd, url, "The command ends with 0, or with 1 and one line that says what is wrong.")
+	asksFor(cmd, url, "The command ends with 0, or with 1 and one line that says what is wrong, or with 2\nwhere the command line is.")
 }
 
 // asksFor is asks for a command that ends in its own ways.

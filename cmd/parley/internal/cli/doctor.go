@@ -86,7 +86,7 @@ func patientOf(cmd *cobra.Command, environ map[string]string, addresses []string
 	for _, a := range addresses {
 		name, url, ok := strings.Cut(a, "=")
 		if !ok || !slices.Contains(examined, name) || !strings.HasPrefix(url, "http") {
-			return p, process.Takes("--service", "NAME=URL, such as config=http://127.0.0.1:8081, where NAME is one of "+strings.Join(examined, ", "))
+			return p, wrongUse("--service takes NAME=URL, such as config=http://127.0.0.1:8081, where NAME is one of %s", strings.Join(examined, ", "))
 		}
 		p.Services = append(p.Services, doctor.Service{Name: name, URL: strings.TrimSuffix(url, "/")})
 	}

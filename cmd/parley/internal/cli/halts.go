@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-dsr/parley/cmd/parley/internal/rest"
-	"github.com/parley-dsr/parley/internal/process"
 )
 
 func halts(environ map[string]string) *cobra.Command {
@@ -29,7 +28,7 @@ API client needs the scope privacy-request:read.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 {
-				return process.Takes("--limit", "a whole number, at least 1")
+				return wrongUse("--limit takes a whole number, at least 1")
 			}
 			client, err := ask(cmd.Context(), environ, url)
 			if err != nil {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/parley-dsr/parley/cmd/parley/internal/listener"
-	"github.com/parley-dsr/parley/internal/process"
 )
 
 // listening are the flags of parley listen.
@@ -82,6 +82,9 @@ func (f *listening) options(cmd *cobra.Command) (listener.Options, error) {
 	if f.tls {
 		o.CertificateDir = f.dir
 	}
+	if u, err := url.Parse(f.origin); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return o, wrongUse("--origin takes the address of Parley, such as http://127.0.0.1:8080")
+	}
 	if f.script != "" {
 		steps, err := listener.ReadScript(f.script)
 		o.Script = steps
@@ -89,18 +92,21 @@ func (f *listening) options(cmd *cobra.Command) (listener.Options, error) {
 	}
 	derive, err := listener.Identity(f.derive)
 	if err != nil {
-		return o, process.Takes("--derive", "name=value, such as phone_number=+15555555555")
+		return o, wrongUse("--derive takes name=value, such as phone_number=+15555555555")
 	}
 	resumeDerive, err := listener.Identity(f.resumeDerive)
 	if err != nil {
-		return o, process.Takes("--resume-derive", "name=value, such as phone_number=+15555555555")
+		return o, wrongUse("--resume-derive takes name=value, such as phone_number=+15555555555")
 	}
 	step := listener.Step{
 		Status: f.status, Halt: f.halt || f.resumeAfter > 0, Derive: derive, Delay: listener.Duration(f.delay),
 		ResumeAfter: listener.Duration(f.resumeAfter), ResumeDerive: resumeDerive, Reply: f.reply,
 	}
 	o.Script = []listener.Step{step}
-	return o, step.Validate()
+	if err := step.Validate(); err != nil {
+		return o, &usageError{err}
+	}
+	return o, nil
 }
 
 // run listens until ctx ends.

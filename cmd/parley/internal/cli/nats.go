@@ -20,7 +20,6 @@ func natsUsers() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "nats",
 		Short: "Prepare a NATS server: users with the least permissions, and their keys",
-		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(natsAccounts(), natsKeys())
 	return cmd

@@ -30,38 +30,12 @@ func request(environ map[string]string) *cobra.Command {
 		Use:   "request",
 		Short: "List privacy requests, show, approve, deny, cancel, retry, resume, watch them",
 		Long:  requestHelp,
-		Args:  used(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	cmd.AddCommand(requestList(environ), requestShow(environ), requestWatch(environ))
 	for _, c := range changes() {
 		cmd.AddCommand(requestChange(environ, c))
 	}
 	return cmd
-}
-
-// usageError is a command line that cannot be understood.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() + "; --help says what it takes" }
-func (e *usageError) Unwrap() error { return e.err }
-
-// ExitCode is the exit code of the process.
-func (e *usageError) ExitCode() int { return 2 }
-
-func wrongUse(format string, values ...any) error {
-	return &usageError{fmt.Errorf(format, values...)}
-}
-
-// used marks the errors of a check of arguments.
-func used(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return &usageError{err}
-		}
-		return nil
-	}
 }
 
 // requestIDs checks the ids that are named, and drops what is named twice.

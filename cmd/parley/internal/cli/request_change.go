@@ -63,7 +63,7 @@ func requestChange(environ map[string]string, c change) *cobra.Command {
 		Use:   c.name + " ID...",
 		Short: c.short,
 		Long:  c.long + " The API client needs the scope " + c.scope + ".",
-		Args:  used(cobra.MinimumNArgs(1)),
+		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := requestIDs(args)
 			if err != nil {

@@ -46,7 +46,7 @@ shown if all of them fit. The API client needs the scope privacy-request:read.
 
 Times are written 2026-05-01, 2026-05-01T08:00:00Z, or 24h for a day ago.`,
 		Example: requestListExample,
-		Args:    used(cobra.NoArgs),
+		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return l.run(cmd, environ) },
 	}
 	asksFor(cmd, &l.url, requestEnds)

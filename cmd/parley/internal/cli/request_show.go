@@ -25,7 +25,7 @@ func requestShow(environ map[string]string) *cobra.Command {
 		Long: `Show requests: where they stand, what was decided about them and what was
 executed, and the calls of their webhooks with what was tried. The API client
 needs the scope privacy-request:read.`,
-		Args: used(cobra.MinimumNArgs(1)),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := requestIDs(args)
 			if err != nil {

@@ -17,7 +17,7 @@ func Run(ctx context.Context, args []string, environ map[string]string, out io.W
 	root := &cobra.Command{
 		Use:           "parley",
 		Short:         "Event-driven webhooks for privacy requests",
-		Long:          "Parley runs the webhooks of privacy requests: it calls other systems before and\nafter a request is executed, halts and resumes, and tells everything by events.",
+		Long:          "Parley runs the webhooks of privacy requests: it calls other systems before and\nafter a request is executed, halts and resumes, and tells everything by events.\n\nA wrong command line ends with exit code 2.",
 		Version:       process.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -27,5 +27,6 @@ func Run(ctx context.Context, args []string, environ map[string]string, out io.W
 	root.SetArgs(args)
 	root.AddCommand(serve(environ), demo(environ), lanes(environ), configuration(environ), keys(environ), reconcile(environ))
 	root.AddCommand(halts(environ), listen(), request(environ), readModel(environ), natsUsers(), examine(environ))
+	checkUse(root)
 	return root.ExecuteContext(ctx)
 }
