@@ -3,29 +3,27 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
-	"io"
 	"log"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
+var key, wrong = standardwebhooks.NewWebhook(os.Getenv("SIGNING_SECRET"))
+
 func receive(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
-	key, err := standardwebhooks.NewWebhook(os.Getenv("SIGNING_SECRET"))
-	var call struct{ Identity map[string]any }
-	if err != nil || key.Verify(body, r.Header) != nil || json.Unmarshal(body, &call) != nil {
-		w.WriteHeader(http.StatusUnauthorized)
-		return
-	}
-	halt := r.Header.Get("reply-to") != "" && call.Identity["phone_number"] == nil
+	var body, call = bytes.Buffer{}, struct{ Identity map[string]any }{}
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, 1<<20))
+	good := err == nil && key.Verify(body.Bytes(), r.Header) == nil && json.Unmarshal(body.Bytes(), &call) == nil
+	halt := good && r.Header.Get("reply-to") != "" && call.Identity["phone_number"] == nil
 	if halt {
 		go resume(r.Header.Get("reply-to"), r.Header.Get("reply-to-token"))
 	}
+	w.WriteHeader(map[bool]int{true: http.StatusOK, false: http.StatusUnauthorized}[good])
 	_ = json.NewEncoder(w).Encode(map[string]bool{"halt": halt})
 }
 
@@ -33,7 +31,7 @@ func receive(w http.ResponseWriter, r *http.Request) {
 func resume(path, token string) {
 	for wait := time.Second; ; wait *= 2 { // the first second is the work
 		time.Sleep(wait)
-		r, _ := http.NewRequest("POST", os.Getenv("PARLEY_URL")+path, strings.NewReader(`{"derived_identity": {"phone_number": "+15555555555"}}`))
+		r, _ := http.NewRequest("POST", os.Getenv("PARLEY_URL")+path, bytes.NewBufferString(`{"derived_identity": {"phone_number": "+15555555555"}}`))
 		r.Header.Set("Authorization", "Bearer "+token)
 		if answer, err := http.DefaultClient.Do(r); err == nil && answer.StatusCode < 429 {
 			log.Println("the resume was answered", answer.Status)
@@ -43,5 +41,8 @@ func resume(path, token string) {
 }
 
 func main() {
+	if wrong != nil || os.Getenv("SIGNING_SECRET") == "" {
+		log.Fatal("SIGNING_SECRET is missing or wrong: it is the signing_secret of the connection in Parley, whsec_…")
+	}
 	log.Fatal(http.ListenAndServe(os.Getenv("LISTEN"), http.HandlerFunc(receive)))
 }

@@ -5,6 +5,10 @@ import { createServer } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const { PARLEY_URL, LISTEN, SIGNING_SECRET } = process.env;
+if (!SIGNING_SECRET) {
+  console.error("SIGNING_SECRET is missing: it is the signing_secret of the connection in Parley, whsec_…");
+  process.exit(1);
+}
 const key = Buffer.from(SIGNING_SECRET.replace(/^whsec_/, ""), "base64");
 
 function signed(headers, body) {

@@ -1,8 +1,10 @@
 """A receiver for Parley: it halts a request, asks its own systems for the
 person's phone number, and resumes the request with it."""
-import base64, hashlib, hmac, json, os, threading, time, urllib.error, urllib.request
+import base64, hashlib, hmac, json, os, sys, threading, time, urllib.error, urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+if not os.environ.get("SIGNING_SECRET"):
+    sys.exit("SIGNING_SECRET is missing: it is the signing_secret of the connection in Parley, whsec_…")
 KEY = base64.b64decode(os.environ["SIGNING_SECRET"].removeprefix("whsec_"))
 
 def signed(headers, body):
