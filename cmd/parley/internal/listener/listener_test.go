@@ -278,14 +278,20 @@ func TestWrongScripts(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]string{
 		`[]`:                        "no step",
-		`{}`:                        "cannot unmarshal",
+		`{}`:                        "a script is a list of steps",
+		`[`:                         "unexpected EOF",
+		`[{},1]`:                    "step 2: a step is an object",
+		`[{},{"status":"503"}]`:     "step 2: status takes a whole number, such as 503",
+		`[{"derive":"email"}]`:      "step 1: derive takes identities",
+		`[{"delay":10}]`:            `step 1: delay takes a duration, such as "10s"`,
+		`[{"reply":true}]`:          "step 1: reply takes a text",
 		`[{"stauts":500}]`:          "stauts",
 		`[{},{"status":99}]`:        "step 2: status",
 		`[{"resume_after":"1s"}]`:   "needs halt",
 		`[{"delay":"soon"}]`:        "not a duration",
 		`[{"reply":"yes"}]`:         "eligible or",
 		`[{"resume_derive":{}}]`:    "needs resume_after",
-		`[{"halt":true,"halt":1}]x`: "cannot unmarshal",
+		`[{"halt":true,"halt":1}]x`: "step 1: halt takes true or false",
 	} {
 		file := filepath.Join(t.TempDir(), "script.json")
 		if err := os.WriteFile(file, []byte(script), 0o600); err != nil {

@@ -1,12 +1,10 @@
 package listener
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -84,30 +82,6 @@ func (s Step) answer() receiver.Answer {
 		return receiver.JSON(status, map[string]any{"halt": s.Halt, "derived_identity": s.Derive})
 	}
 	return receiver.JSON(status, map[string]any{"halt": s.Halt})
-}
-
-// ReadScript reads the steps of a file: a JSON list, one step a call, the last
-// one for all further calls.
-func ReadScript(file string) ([]Step, error) {
-	text, err := os.ReadFile(file) //nolint:gosec // the developer's own file
-	if err != nil {
-		return nil, fmt.Errorf("script: %w", err)
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	var steps []Step
-	if err := decoder.Decode(&steps); err != nil {
-		return nil, fmt.Errorf("script %s: %w", file, err)
-	}
-	if len(steps) == 0 {
-		return nil, fmt.Errorf("script %s: there is no step in it", file)
-	}
-	for i, step := range steps {
-		if err := step.Validate(); err != nil {
-			return nil, fmt.Errorf("script %s: step %d: %w", file, i+1, err)
-		}
-	}
-	return steps, nil
 }
 
 // Identity reads "email=a@example.com" and its like. What is not a standard
