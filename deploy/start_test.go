@@ -72,6 +72,25 @@ func TestStartSaysWhatItTakes(t *testing.T) {
 	}
 }
 
+// TestStartSaysWhatIsMissing runs it with a service that does not exist, and
+// before deploy/prepare and make build.
+func TestStartSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	prepared := t.TempDir()
+	write(t, filepath.Join(prepared, "shared.env"), "")
+	for _, tt := range []struct{ service, local, want string }{
+		{"frob", prepared, "frob is none of the services callback config dispatcher orchestrator"},
+		{"config", t.TempDir(), "shared.env is missing; deploy/prepare makes it"},
+		{"config", prepared, "parley-config is missing; make build makes it"},
+	} {
+		start := exec.CommandContext(t.Context(), "./start", tt.service, "8081", t.TempDir())
+		start.Env = []string{"PATH=" + os.Getenv("PATH"), "PARLEY_LOCAL=" + tt.local}
+		if out, err := start.CombinedOutput(); err == nil || !strings.Contains(string(out), tt.want) || strings.Count(string(out), "\n") != 1 {
+			t.Errorf("%s: %v: %s", tt.want, err, out)
+		}
+	}
+}
+
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
