@@ -32,7 +32,7 @@ func serve(environ map[string]string) *cobra.Command {
 func serveHelp() string {
 	var b strings.Builder
 	b.WriteString("Run config, orchestrator, dispatcher and callback in this process, with an\nembedded NATS server and a private Postgres, under one address.\n\n")
-	b.WriteString("Settings come from the environment. Those of the all-in-one itself (those of the\nservices work too):\n\n")
+	b.WriteString("Settings come from the environment. Those of the services work too:\nparley-config, parley-orchestrator, parley-dispatcher and parley-callback list\ntheirs with --help. Those of the all-in-one itself:\n\n")
 	process.PrintSettings[allinone.Settings](&b, allinone.Defaults())
 	return b.String()
 }

@@ -7,6 +7,20 @@ import (
 	"github.com/parley-dsr/parley/cmd/parley/internal/allinone"
 )
 
+// TestServeHelp: it lists its settings, and says where the others are listed.
+func TestServeHelp(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	if err := Run(t.Context(), []string{"serve", "--help"}, nil, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"parley-orchestrator", "theirs with --help", "PARLEY_DATA_DIR"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in %s", want, out.String())
+		}
+	}
+}
+
 // TestBanner: the secret is shown once, and each later start says where it is.
 func TestBanner(t *testing.T) {
 	t.Parallel()
