@@ -23,10 +23,14 @@ func (v *Vault) Stage(ctx context.Context, key string, derived identity.Identity
 	if err != nil {
 		return err
 	}
-	if _, err := v.bucket.Create(ctx, key, sealed, ttl); err != nil && !errors.Is(err, topology.ErrConflict) {
+	_, err = v.bucket.Create(ctx, key, sealed, ttl)
+	if errors.Is(err, topology.ErrConflict) { // with an earlier try, if that is there: it may still be on its way, and get lost
+		_, err = v.bucket.Get(ctx, key)
+	}
+	if err != nil {
 		return fmt.Errorf("vault: stage: %w", expired(err))
 	}
-	return nil // what is there already is from an earlier try
+	return nil
 }
 
 // Touch gives everything that is known a new time to live, from now. It is

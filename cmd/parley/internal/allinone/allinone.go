@@ -92,7 +92,7 @@ func Run(ctx context.Context, o Options) error {
 	defer func() { _ = o.Listener.Close() }() // closed by the server, if it came so far
 	b, err := startBackends(ctx, s, logger)
 	if errors.Is(err, embedded.ErrDirInUse) {
-		return fmt.Errorf("%w; another parley serve runs there, and PARLEY_DATA_DIR names another folder", err)
+		return fmt.Errorf("%w; another parley serve, or what is left of it, runs there, and PARLEY_DATA_DIR names another folder", err)
 	}
 	if err != nil {
 		return err

@@ -121,7 +121,7 @@ func patientOf(cmd *cobra.Command, environ map[string]string, addresses []string
 	} {
 		d.URL, err = allinone.DatabaseOf(environ, d.Service)
 		if errors.Is(err, embedded.ErrNotRunning) && environ["PARLEY_NATS_URL"] == "" {
-			return p, errNothingNamed
+			return p, fmt.Errorf("%w (%w)", errNothingNamed, err)
 		}
 		if err != nil {
 			return p, err

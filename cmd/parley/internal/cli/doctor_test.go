@@ -116,7 +116,7 @@ func secondServe(t *testing.T, environ map[string]string) {
 	delete(environ, "PARLEY_NATS_URL")
 	environ["PARLEY_HTTP_ADDR"] = "127.0.0.1:0"
 	err := cli.Run(t.Context(), []string{"serve"}, environ, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), "another parley serve runs there, and PARLEY_DATA_DIR names another folder") {
+	if err == nil || !strings.Contains(err.Error(), "another parley serve, or what is left of it, runs there, and PARLEY_DATA_DIR names another folder") {
 		t.Errorf("a second parley serve in the folder: %v", err)
 	}
 }

@@ -27,6 +27,8 @@ func Run(ctx context.Context, args []string, environ map[string]string, out io.W
 	root.SetArgs(args)
 	root.AddCommand(serve(environ), demo(environ), lanes(environ), configuration(environ), keys(environ), reconcile(environ))
 	root.AddCommand(halts(environ), listen(), request(environ), readModel(environ), natsUsers(), examine(environ))
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(args...)
 	checkUse(root)
 	return root.ExecuteContext(ctx)
 }

@@ -25,6 +25,8 @@ func wrongUse(format string, values ...any) error {
 func checkUse(cmd *cobra.Command) {
 	check := cmd.Args
 	switch {
+	case cmd.Name() == "help":
+		check = isTopic
 	case cmd.HasSubCommands() && !cmd.Runnable():
 		check = knowsNoCommand
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
@@ -43,6 +45,14 @@ func checkUse(cmd *cobra.Command) {
 	for _, below := range cmd.Commands() {
 		checkUse(below)
 	}
+}
+
+// isTopic is the check of help, which takes the words of a command.
+func isTopic(cmd *cobra.Command, args []string) error {
+	if topic, rest, err := cmd.Root().Find(args); err != nil || len(rest) > 0 {
+		return fmt.Errorf("%q is no command of %s", rest[0], topic.CommandPath())
+	}
+	return nil
 }
 
 // suggestedFrom is how many letters may differ in what was meant.

@@ -16,6 +16,9 @@ func TestWrongCommandLines(t *testing.T) {
 		"listn":                    `unknown command "listn" for "parley", did you mean listen?`,
 		"keys stats":               `unknown command "stats" for "parley keys", did you mean status?`,
 		"nats frob":                `unknown command "frob" for "parley nats"`,
+		"help frob":                `"frob" is no command of parley`,
+		"help request frob":        `"frob" is no command of parley request`,
+		"completion frob":          `unknown command "frob" for "parley completion"`,
 		"--frob":                   "unknown flag: --frob",
 		"listen --script x --halt": "if any flags in the group",
 		"listen --derive phone":    "--derive takes name=value",
@@ -32,7 +35,7 @@ func TestWrongCommandLines(t *testing.T) {
 			t.Errorf("parley %s: %v", line, err)
 		}
 	}
-	for _, line := range []string{"", "keys", "request", "help", "--version", "serve --help"} {
+	for _, line := range []string{"", "keys", "request", "help", "help request list", "--version", "serve --help"} {
 		if err := Run(t.Context(), strings.Fields(line), nil, io.Discard); err != nil {
 			t.Errorf("parley %s: %v", line, err)
 		}

@@ -91,9 +91,13 @@ func (s *Store) IDs(ctx context.Context, st Statement) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	records, err := pgx.CollectRows(rows, scanRecord)
-	ids := make([]string, len(records))
-	for i, rec := range records {
+	found, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	ids := make([]string, len(found))
+	for i, data := range found {
+		rec, err := readRecord(data)
+		if err != nil {
+			return nil, err
+		}
 		ids[i] = rec.ID
 	}
 	return ids, err

@@ -77,17 +77,26 @@ func (s *Store) Search(ctx context.Context, f Filter, o Order, page, size int) (
 	}
 	skip := edge.Paging{Page: page, Size: size}.Offset()
 	var total int
-	var records []*record.Record
+	var found [][]byte
 	err := s.ask(ctx, func(ctx context.Context) (err error) {
 		if total, err = s.count(ctx, f); err != nil || total <= skip {
 			return err
 		}
 		list, args := listStatement(f, o, skip, size, total <= few)
 		rows, _ := s.pool.Query(ctx, list, append([]any{planned}, args...)...) // CollectRows has its error
-		records, err = pgx.CollectRows(rows, scanRecord)
+		found, err = pgx.CollectRows(rows, pgx.RowTo[[]byte])
 		return err
 	})
-	return records, total, err
+	if err != nil {
+		return nil, total, err
+	}
+	records := make([]*record.Record, len(found))
+	for i, data := range found {
+		if records[i], err = readRecord(data); err != nil {
+			return nil, total, unavailable(err)
+		}
+	}
+	return records, total, nil
 }
 
 func (s *Store) count(ctx context.Context, f Filter) (total int, err error) {
@@ -160,14 +169,6 @@ func idsStatement(f Filter) (statement string, args []any) {
 	var c conditions
 	c.filter(f)
 	return "SELECT id FROM requests" + c.where() + " ORDER BY created_at, id", c.args
-}
-
-func scanRecord(row pgx.CollectableRow) (*record.Record, error) {
-	var data []byte
-	if err := row.Scan(&data); err != nil {
-		return nil, fmt.Errorf("readmodel: scan record: %w", err)
-	}
-	return readRecord(data)
 }
 
 func readRecord(data []byte) (*record.Record, error) {
