@@ -23,10 +23,13 @@ const (
 
 const (
 	batchAtMost = 512
-	// batchLinger is how long a batch is filled: what nobody waits for may be
+	// batchLinger is how long a batch is filled, and busyLinger how long it is
+	// after one of busyFrom messages or more: then what nobody waits for may be
 	// late by as much, transactions are few, and of a request that moves on
 	// quickly only the last record is read.
-	batchLinger = 250 * time.Millisecond
+	batchLinger = 50 * time.Millisecond
+	busyLinger  = 250 * time.Millisecond
+	busyFrom    = 32
 	feedPending = 2048
 	feedAckWait = 2 * time.Minute
 	// projectWithin ends a write into a database that hangs.
@@ -171,10 +174,14 @@ func nextBatch(ctx context.Context, p *pull) ([]message, error) {
 	if err != nil {
 		return batch, err
 	}
-	wait(ctx, batchLinger)
+	if p.busy {
+		wait(ctx, busyLinger)
+	} else {
+		wait(ctx, batchLinger)
+	}
 	more, err := p.take(ctx, batchAtMost-len(batch))
 	batch = append(batch, more...)
-	p.full = len(batch) == batchAtMost
+	p.full, p.busy = len(batch) == batchAtMost, len(batch) >= busyFrom
 	return batch, err
 }
 

@@ -47,6 +47,7 @@ type pull struct {
 	inbox   string
 	number  int
 	full    bool // whether the last batch was, so that more may be there
+	busy    bool // whether the last batch had many, so that more gather soon
 }
 
 func newPull(js jetstream.JetStream, stream, consumer string) (*pull, error) {
