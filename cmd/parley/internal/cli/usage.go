@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -49,10 +50,11 @@ func checkUse(cmd *cobra.Command) {
 
 // isTopic is the check of help, which takes the words of a command.
 func isTopic(cmd *cobra.Command, args []string) error {
-	if topic, rest, err := cmd.Root().Find(args); err != nil || len(rest) > 0 {
-		return fmt.Errorf("%q is no command of %s", rest[0], topic.CommandPath())
+	topic, rest, err := cmd.Root().Find(args)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%q is no command of %s", rest[0], topic.CommandPath())
 	}
-	return nil
+	return err
 }
 
 // suggestedFrom is how many letters may differ in what was meant.
@@ -69,5 +71,5 @@ func knowsNoCommand(cmd *cobra.Command, args []string) error {
 	if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
 		text += ", did you mean " + strings.Join(meant, " or ") + "?"
 	}
-	return fmt.Errorf("%s", text)
+	return errors.New(text)
 }
